@@ -1,0 +1,51 @@
+#!/bin/sh
+# Make sure this machine has the tools that `make demo` and `make test` use.
+#
+# Installs what is missing with apt when run as root on Debian or Ubuntu; otherwise says which packages
+# to install. Does nothing, at once, when everything is there.
+set -eu
+
+# command:package[,package]
+wanted="
+podman:podman
+runc:runc
+conmon:conmon
+netavark:netavark
+buildah:buildah
+skopeo:skopeo
+umoci:umoci
+mksquashfs:squashfs-tools
+mmdebstrap:mmdebstrap
+qemu-aarch64:qemu-user
+gcc:gcc,libc6-dev
+"
+
+# netavark lives outside PATH.
+PATH="$PATH:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman"
+
+missing=""
+for pair in $wanted; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing $(echo "${pair#*:}" | tr , ' ')"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "these packages are needed and not installed:$missing" >&2
+    echo "  next: as root, apt-get install$missing" >&2
+    exit 1
+fi
+
+echo "installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+attempt() {
+    apt-get -q -o Acquire::Retries=3 update >/dev/null || echo "apt-get update: not every source answered; going on" >&2
+    # shellcheck disable=SC2086  # a list of words is meant
+    apt-get -q -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >"$log" 2>&1
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+attempt || { sleep 5; attempt; } || {
+    tail -n 30 "$log" >&2
+    echo "could not install:$missing" >&2
+    exit 1
+}

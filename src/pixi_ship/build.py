@@ -1,0 +1,431 @@
+"""Make the layers that are not there yet, and the image out of all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from pixi_ship.cache import Cache
+from pixi_ship.errors import PixiShipError, RequirementError
+from pixi_ship.fetch.archives import Archives
+from pixi_ship.fetch.location import redacted
+from pixi_ship.layer.compress import Compression
+from pixi_ship.layer.write import WrittenLayer, write_layer
+from pixi_ship.lock.model import CondaPackage, LockedPackage
+from pixi_ship.oci.base import LayerContents, inspect_layer
+from pixi_ship.oci.descriptor import Blob, Descriptor, Layer
+from pixi_ship.oci.image import Image, make_image
+from pixi_ship.oci.read import BaseImage
+from pixi_ship.package.archive import CondaArchive
+from pixi_ship.package.metadata import read_metadata
+from pixi_ship.plan import (
+    KnownLayer,
+    LayerRecipe,
+    Options,
+    Selection,
+    environment_key,
+    known_layer,
+    layer_recipes,
+    package_key,
+)
+from pixi_ship.prefix.bytecode import Compiler, Interpreter
+from pixi_ship.prefix.conda import CondaTree, installed_paths
+from pixi_ship.prefix.layout import PrefixLayout
+from pixi_ship.prefix.merge import Merge, merge
+from pixi_ship.prefix.wheel import WheelTree, wheel_paths
+from pixi_ship.progress import Progress
+from pixi_ship.recipe.activation import Activation, activate
+from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_config
+from pixi_ship.recipe.environment import activation_base
+from pixi_ship.requirement import check
+from pixi_ship.tree import Entry, File, Tree
+
+_MAX_ACTIVATION_FILE = 1 << 20
+_ACTIVATION = ("etc/conda/activate.d/", "etc/conda/env_vars.d/")
+
+
+class Interrupted(PixiShipError):
+    """The person at the keyboard stopped the work."""
+
+    exit_code = 130
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a build did, for ``--json`` and for tests that nothing was done twice."""
+
+    archives_fetched: int = 0
+    archive_bytes_fetched: int = 0
+    packages_read: int = 0
+    layers_built: int = 0
+    layers_reused: int = 0
+    uncompressed_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLayer:
+    """A layer recipe and what the cache holds for it."""
+
+    recipe: LayerRecipe
+    known: KnownLayer
+    reused: bool
+
+
+@dataclass(slots=True)
+class Builder:
+    """Everything that the steps of one build share."""
+
+    cache: Cache
+    archives: Archives
+    selection: Selection
+    options: Options
+    progress: Progress
+    counters: Counters = field(default_factory=Counters)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def merged(self) -> Merge:
+        """How the packages share the prefix: remembered, or found out from the archives."""
+        if (merge_known := self.remembered_merge()) is not None:
+            return merge_known
+        packages = self.selection.packages
+        self.archives.get_all(list(packages))
+        boundary = len(self.selection.environment.conda)
+        paths = [self._paths(package) for package in packages]
+        names = [package.file_name for package in packages]
+        found = merge(names, paths[:boundary], paths[boundary:])
+        key = environment_key(self.selection, self.archives)
+        self.cache.write_note("merge", key, found.to_json())
+        return found
+
+    def remembered_merge(self) -> Merge | None:
+        """The merge from an earlier build of the same packages, if there was one."""
+        note = self.cache.note("merge", environment_key(self.selection, self.archives))
+        if note is None:
+            return None
+        try:
+            found = Merge.from_json(note)
+        except (KeyError, TypeError, ValueError):
+            return None
+        return found if len(found.placements) == len(self.selection.packages) else None
+
+    def _paths(self, package: LockedPackage) -> tuple[str, ...]:
+        key = package_key(self.selection, self.archives.identity(package))
+        note = self.cache.note("paths", key)
+        if note is not None and isinstance(paths := note.get("paths"), list):
+            return tuple(paths)
+        archive = self.archives.get(package).path
+        if isinstance(package, CondaPackage):
+            metadata = read_metadata(CondaArchive(archive, package.file_name))
+            found = installed_paths(metadata, self.selection.python)
+        else:
+            layout = PrefixLayout(self.selection.prefix, self.selection.python)
+            found = wheel_paths(package.file_name, archive, layout)
+        self.counters.packages_read += 1
+        self.cache.write_note("paths", key, {"paths": list(found)})
+        return found
+
+    def layers(self, recipes: Sequence[LayerRecipe], merged: Merge) -> list[BuiltLayer]:
+        """Every layer, made or taken from the cache, in the order of the recipes."""
+        known = {recipe.key: known_layer(self.cache, recipe.key) for recipe in recipes}
+        missing = [recipe for recipe in recipes if known[recipe.key] is None]
+        self.progress.expect(
+            packages=sum(len(recipe.members) for recipe in missing),
+            layers=len(missing),
+            archive_bytes=sum(recipe.archive_size for recipe in missing),
+        )
+        for recipe in recipes:
+            if (found := known[recipe.key]) is not None:
+                self.progress.layer_done(recipe.title, found.size, reused=True)
+        made = self._make(missing, merged)
+        self.counters.layers_built += len(made)
+        self.counters.layers_reused += len(recipes) - len(made)
+        return [
+            BuiltLayer(recipe, made.get(recipe.key) or _certain(known[recipe.key]), recipe.key not in made)
+            for recipe in recipes
+        ]
+
+    def _make(self, missing: Sequence[LayerRecipe], merged: Merge) -> dict[str, KnownLayer]:
+        if not missing:
+            return {}
+        with ExitStack() as stack:
+            compilers = _Compilers(self.selection.interpreter, stack)
+            pool = stack.enter_context(
+                ThreadPoolExecutor(self.options.workers, thread_name_prefix="layer")
+            )
+            # The largest first, so that it does not run alone at the end.
+            order = sorted(missing, key=lambda recipe: -recipe.archive_size)
+            futures = {
+                recipe.key: pool.submit(self._make_one, recipe, merged, compilers)
+                for recipe in order
+            }
+            try:
+                wait(futures.values(), return_when=FIRST_EXCEPTION)
+                for future in futures.values():
+                    if future.done() and (error := future.exception()) is not None:
+                        raise error
+                return {key: future.result() for key, future in futures.items()}
+            except BaseException:
+                self.stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _make_one(
+        self, recipe: LayerRecipe, merged: Merge, compilers: _Compilers
+    ) -> KnownLayer:
+        tree = _ActivationWatch(self._tree(recipe, merged, compilers.get()), self.selection.prefix)
+        with self.cache.temporary() as file:
+            written = write_layer(tree, file.write, self.options.compression, self._packed)
+            file.flush()
+            blob = self.cache.blob(written.digest)
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            blob.parent.joinpath(file.name).replace(blob)
+        known = _known(written, tree.seen)
+        with self.cache.writing(self.cache.layer(recipe.key, "tree")) as listing:
+            listing.write("".join(f"{row}\n" for row in written.listing).encode())
+        self.cache.write_json(self.cache.layer(recipe.key, "json"), _layer_note(recipe, known))
+        self.counters.uncompressed_bytes += written.uncompressed_size
+        self.progress.layer_done(recipe.title, written.size, reused=False)
+        return known
+
+    def _packed(self, size: int) -> None:
+        if self.stop.is_set():
+            raise Interrupted("stopped")
+        self.progress.packed(size)
+
+    def _tree(
+        self, recipe: LayerRecipe, merged: Merge, compiler: Compiler | None
+    ) -> list[Tree]:
+        trees: list[Tree] = []
+        for index in recipe.members:
+            package = self.selection.packages[index]
+            layout = PrefixLayout(
+                self.selection.prefix,
+                self.selection.python if index in recipe.with_python else None,
+                compiler if index in recipe.with_python else None,
+            )
+            placement = merged.placements[index]
+            archive = self.archives.get(package).path
+            self.counters.packages_read += 1
+            if isinstance(package, CondaPackage):
+                url = redacted(package.location)
+                trees.append(CondaTree(package, archive, layout, placement, url))
+            else:
+                trees.append(WheelTree(package.file_name, archive, layout, placement))
+        return trees
+
+
+class _Compilers:
+    """One running interpreter for each thread that wants bytecode."""
+
+    def __init__(self, interpreter: Interpreter | None, stack: ExitStack) -> None:
+        self._interpreter = interpreter
+        self._stack = stack
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def get(self) -> Compiler | None:
+        if self._interpreter is None:
+            return None
+        if not hasattr(self._local, "compiler"):
+            self._local.compiler = Compiler(self._interpreter)
+            with self._lock:
+                self._stack.callback(self._local.compiler.close)
+        compiler: Compiler = self._local.compiler
+        return compiler
+
+
+class _ActivationWatch:
+    """Trees one after the other, keeping a copy of the small files that activation reads."""
+
+    def __init__(self, trees: Sequence[Tree], prefix: str) -> None:
+        self._trees = trees
+        self._root = f"{prefix[1:]}/"
+        self.seen: dict[str, str] = {}
+
+    def entries(self) -> Iterator[Entry]:
+        for tree in self._trees:
+            for entry in tree.entries():
+                path = entry.path.removeprefix(self._root)
+                if isinstance(entry, File) and path.startswith(_ACTIVATION):
+                    if entry.size > _MAX_ACTIVATION_FILE:
+                        raise PixiShipError(f"the activation script {path!r} is too large")
+                    data = b"".join(entry.content)
+                    self.seen[path] = data.decode("utf-8", "replace")
+                    yield File(entry.path, entry.mode, entry.size, (data,))
+                else:
+                    yield entry
+
+
+def _certain(known: KnownLayer | None) -> KnownLayer:
+    if known is None:
+        raise AssertionError("a layer is either known or was made")
+    return known
+
+
+def _known(written: WrittenLayer, activation: Mapping[str, str]) -> KnownLayer:
+    return KnownLayer(
+        written.digest,
+        written.size,
+        written.diff_id,
+        written.uncompressed_size,
+        written.files,
+        activation,
+    )
+
+
+def _layer_note(recipe: LayerRecipe, known: KnownLayer) -> dict[str, object]:
+    return {
+        "digest": str(known.digest),
+        "size": known.size,
+        "diff_id": str(known.diff_id),
+        "uncompressed_size": known.uncompressed_size,
+        "files": known.files,
+        "activation": dict(known.activation),
+        "packages": list(recipe.names),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """What all layers of a base together offer."""
+
+    glibc: str | None
+    has_sh: bool
+    has_bash: bool
+
+
+def base_facts(base: BaseImage, cache: Cache) -> BaseFacts:
+    """Inspect a base, layer by layer; each layer is read once, then remembered."""
+    glibc, has_sh, has_bash = None, False, False
+    for layer in base.layers:
+        found = _layer_contents(layer, cache)
+        glibc = found.glibc or glibc
+        has_sh, has_bash = has_sh or found.has_sh, has_bash or found.has_bash
+    return BaseFacts(glibc, has_sh, has_bash)
+
+
+def _layer_contents(layer: Layer, cache: Cache) -> LayerContents:
+    key = f"{layer.descriptor.digest.hex}-1"
+    note = cache.note("base", key)
+    if note is not None and {"glibc", "sh", "bash"} <= note.keys():
+        glibc = note["glibc"]
+        return LayerContents(
+            str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"])
+        )
+    found = inspect_layer(layer)
+    cache.write_note(
+        "base", key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash}
+    )
+    return found
+
+
+def check_base(selection: Selection, base: BaseImage, facts: BaseFacts) -> None:
+    """Raise RequirementError where the base's C library is too old, or is not there."""
+    wanted = selection.glibc_requirements
+    if not wanted:
+        return
+    if facts.glibc is None:
+        raise RequirementError(
+            f"{wanted[0].asked_by} needs __glibc {wanted[0].spec}, "
+            f"the base {base.reference} has no glibc",
+            hint="choose a --base such as debian or ubuntu",
+        )
+    check(wanted, "__glibc", facts.glibc, f"the base {base.reference}")
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """An image, and what activating its environment does."""
+
+    image: Image
+    activation: Activation
+
+
+def assemble(
+    builder: Builder, base: BaseImage, facts: BaseFacts, built: Sequence[BuiltLayer], merged: Merge
+) -> Assembled:
+    """Put base, layers and configuration together."""
+    selection, options = builder.selection, builder.options
+    files: dict[str, str] = {}
+    for each in built:
+        files.update(each.known.activation)
+    workspace = selection.workspace
+    environment = selection.environment.name
+    known = activation_base(selection.prefix, environment, workspace.name)
+    activation = activate(
+        selection.prefix, files, workspace.activation_env(environment), known
+    )
+    recipe = Recipe(
+        workspace=workspace.name,
+        environment=environment,
+        prefix=selection.prefix,
+        manifest_name=workspace.manifest.name,
+        manifest=workspace.manifest.read_bytes(),
+        lock=workspace.lock.read_bytes(),
+        activation=activation,
+        base_config=base.config,
+        wants_gpu=bool(selection.cuda_requirements),
+        has_ca=merged.has_ca,
+        on_scratch=not base.layers,
+        has_bash=facts.has_bash,
+    )
+    configuration = _configuration_layer(recipe, options.compression)
+    ours = [
+        Layer(Blob(_descriptor(each.known, options), builder.cache.blob(each.known.digest)), each.known.diff_id)
+        for each in built
+    ]
+    history = [
+        {"created": options.created, "created_by": "pixi-ship", "comment": " ".join(each.recipe.names)}
+        for each in built
+    ]
+    history.append(
+        {
+            "created": options.created,
+            "created_by": "pixi-ship",
+            "comment": "manifest, lock, entrypoint, activation",
+        }
+    )
+    labels = _labels(selection, base, options)
+    config = image_config(recipe, selection.platform, history, labels, options.created)
+    image = make_image(
+        [*base.layers, *ours, configuration], config, selection.platform, annotations=labels
+    )
+    return Assembled(image, activation)
+
+
+def _descriptor(known: KnownLayer, options: Options) -> Descriptor:
+    return Descriptor(options.compression.media_type, known.digest, known.size)
+
+
+def _configuration_layer(recipe: Recipe, compression: Compression) -> Layer:
+    pieces: list[bytes] = []
+    append: Callable[[bytes], None] = pieces.append
+    written = write_layer(ConfigurationTree(recipe), append, compression)
+    descriptor = Descriptor(compression.media_type, written.digest, written.size)
+    return Layer(Blob(descriptor, data=b"".join(pieces)), written.diff_id)
+
+
+def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str, str]:
+    labels = {
+        "org.opencontainers.image.title": selection.workspace.name,
+        "org.opencontainers.image.created": options.created,
+        "pixi-ship.environment": selection.environment.name,
+        "pixi-ship.platform": selection.environment.platform.name,
+        "pixi-ship.lock.digest": str(selection.lock_digest),
+    }
+    if base.digest is not None:
+        labels["org.opencontainers.image.base.digest"] = str(base.digest)
+    if selection.cuda_requirements:
+        specs = dict.fromkeys(each.spec for each in selection.cuda_requirements)
+        labels["pixi-ship.cuda.required"] = " & ".join(specs)
+        if selection.cuda:
+            labels["pixi-ship.cuda"] = selection.cuda
+    return labels
+
+
+def recipes_for(builder: Builder, merged: Merge) -> tuple[LayerRecipe, ...]:
+    """The layers to make, once it is known who contests what."""
+    return layer_recipes(builder.selection, builder.archives, merged, builder.options)

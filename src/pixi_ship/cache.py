@@ -1,0 +1,151 @@
+"""The cache directory: archives, layers and small notes, each named by what it is made of.
+
+    archives/<sha256>        package archives as fetched
+    blobs/<sha256>           compressed layers
+    layers/<key>.json        which blob a layer's recipe gave
+    layers/<key>.tree        its files, one a line
+    notes/<kind>/<key>.json  facts that are dear to find out again
+    tmp/                     what is being written
+
+Everything appears by an atomic rename of a complete file, so several processes may share
+the directory and a process may be killed at any moment: what it leaves in ``tmp`` is
+locked while its owner lives and swept by the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pixi_ship.digest import Digest
+from pixi_ship.errors import CacheError
+
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
+_MARKER = "Signature: 8a477f597d28d172789f06886806bc55\n# This is the cache of pixi-ship.\n"
+
+
+class Cache:
+    """A cache directory; made when first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def archive(self, sha256: str) -> Path:
+        """Where the archive with this digest lies, if it does."""
+        return self.root / "archives" / _checked(sha256)
+
+    def blob(self, digest: Digest) -> Path:
+        """Where the blob with this digest lies, if it does."""
+        return self.root / "blobs" / digest.hex
+
+    def layer(self, key: str, suffix: str) -> Path:
+        """Where the record (``json``) or file list (``tree``) of a layer recipe lies."""
+        return self.root / "layers" / f"{_checked(key)}.{suffix}"
+
+    def note(self, kind: str, key: str) -> Mapping[str, object] | None:
+        """A note written earlier; None if there is none, or none that can be read."""
+        return read_json(self._note(kind, key))
+
+    def write_note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
+        """Keep a note."""
+        self.write_json(self._note(kind, key), value)
+
+    def write_json(self, path: Path, value: Mapping[str, object]) -> None:
+        """Write a JSON document in place of ``path``."""
+        with self.writing(path) as file:
+            file.write(json.dumps(value, separators=(",", ":")).encode())
+
+    def _note(self, kind: str, key: str) -> Path:
+        return self.root / "notes" / _checked(kind) / f"{_checked(key)}.json"
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[BinaryIO]:
+        """A new file that becomes ``path`` when the block ends well, and vanishes otherwise."""
+        with self.temporary() as file:
+            yield file
+            file.flush()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Path(file.name).replace(path)
+
+    @contextmanager
+    def temporary(self) -> Iterator[BinaryIO]:
+        """A new locked file in ``tmp``; removed at the end unless it was renamed."""
+        directory = self._prepared()
+        # Locked for as long as its owner lives: an unlocked file in tmp is an orphan.
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield file  # type: ignore[misc]
+            finally:
+                with suppress(FileNotFoundError):
+                    Path(file.name).unlink()
+
+    def sweep(self) -> int:
+        """Remove what killed processes left in ``tmp``; returns how many files."""
+        swept = 0
+        with suppress(FileNotFoundError):
+            for path in (self.root / "tmp").iterdir():
+                with suppress(OSError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                    swept += 1
+        return swept
+
+    def _prepared(self) -> Path:
+        directory = self.root / "tmp"
+        if not directory.is_dir():
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                (self.root / "CACHEDIR.TAG").write_text(_MARKER)
+            except OSError as error:
+                raise CacheError(
+                    f"making the cache at {self.root}: {error.strerror}",
+                    hint="choose another place with --cache-dir or PIXI_SHIP_CACHE_DIR",
+                ) from error
+        return directory
+
+
+def read_json(path: Path) -> Mapping[str, object] | None:
+    """A JSON object from a file; None if there is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a small file so that ``path`` holds the old bytes or the new ones, never a part."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside ``path`` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp", delete=False
+    ) as file:
+        try:
+            yield file  # type: ignore[misc]
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(file.name).unlink()
+            raise
+
+
+def _checked(key: str) -> str:
+    if not _KEY.match(key):
+        raise ValueError(f"not a cache key: {key!r}")
+    return key

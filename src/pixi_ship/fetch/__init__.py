@@ -1,0 +1,1 @@
+"""Bring package archives into the cache, checked against the lock while they are read."""

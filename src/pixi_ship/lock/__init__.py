@@ -1,0 +1,1 @@
+"""What ``pixi.lock`` says, as values; py-rattler does the parsing."""

@@ -1,0 +1,1 @@
+"""OCI images: what they are made of, how they are read and written."""

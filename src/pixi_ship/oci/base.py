@@ -1,0 +1,92 @@
+"""What a base image offers an environment: its C library and its shells."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import zstandard
+
+from pixi_ship.errors import ImageError
+from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Blob, Layer
+from pixi_ship.tar_stream import Member, TarError, members
+
+_MAX_UNPACKED = 256 << 30
+_GLIBC = re.compile(rb"GNU C Library [^\n\0]*?(?:stable|development) release version (\d+\.\d+)")
+_LIBC = re.compile(r"(?:^|/)(?:libc\.so\.6|libc-2\.\d+\.so)$")
+_SHELLS = {"bin/sh": "sh", "usr/bin/sh": "sh", "bin/bash": "bash", "usr/bin/bash": "bash"}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContents:
+    """What one layer of a base brings; ``glibc`` is a version such as ``2.36``."""
+
+    glibc: str | None
+    has_sh: bool
+    has_bash: bool
+
+
+def inspect_layer(layer: Layer) -> LayerContents:
+    """Read one layer through; raises ImageError for a damaged one."""
+    glibc, shells = None, set()
+    try:
+        for member in members(_Unpacked(layer.blob), limit=_MAX_UNPACKED, lenient=True):
+            name = member.name.removeprefix("./").lstrip("/")
+            if member.kind == "file" and _LIBC.search(name):
+                glibc = _glibc_version(member) or glibc
+            if name in _SHELLS and member.kind != "directory":
+                shells.add(_SHELLS[name])
+    except (TarError, zlib.error, zstandard.ZstdError) as error:
+        raise ImageError(f"reading layer {layer.descriptor.digest}: {error}") from error
+    return LayerContents(glibc, "sh" in shells, "bash" in shells)
+
+
+def _glibc_version(member: Member) -> str | None:
+    if member.size > 64 << 20:
+        return None
+    match = _GLIBC.search(member.read())
+    return match[1].decode() if match else None
+
+
+class _Unpacked:
+    """The tar in a layer's blob, as a file to read."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._chunks = _decompressed(blob)
+        self._rest = b""
+
+    def read(self, size: int, /) -> bytes:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = chunk
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def _decompressed(blob: Blob) -> Iterator[bytes]:
+    media_type = blob.descriptor.media_type
+    if media_type == LAYER_GZIP:
+        yield from _gunzipped(blob)
+    elif media_type == LAYER_ZSTD:
+        decoder = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+        for chunk in blob.chunks():
+            yield decoder.decompress(chunk)
+    else:
+        yield from blob.chunks()
+
+
+def _gunzipped(blob: Blob) -> Iterator[bytes]:
+    """A gzip stream may have several members; each needs a decoder of its own."""
+    decoder = zlib.decompressobj(31)
+    for chunk in blob.chunks():
+        while chunk:
+            if decoder.eof:
+                decoder = zlib.decompressobj(31)
+            yield decoder.decompress(chunk)
+            chunk = decoder.unused_data
+    if not decoder.eof:
+        raise ImageError(f"reading {blob.name}: the gzip stream ends too early")

@@ -1,0 +1,141 @@
+"""Descriptors, and the blobs behind them. Spec: OCI image-spec 1.1, ``descriptor.md``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pixi_ship.digest import BLOCK, Digest
+from pixi_ship.errors import DigestMismatch, ImageError
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+
+MANIFESTS = frozenset({MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"})
+INDEXES = frozenset({INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"})
+# Docker's names for the same bytes; an OCI manifest must use OCI's.
+_OCI_LAYERS = {
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER_TAR,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": LAYER_ZSTD,
+    LAYER_TAR: LAYER_TAR,
+    LAYER_GZIP: LAYER_GZIP,
+    LAYER_ZSTD: LAYER_ZSTD,
+}
+
+
+def layer_media_type(media_type: str) -> str:
+    """The OCI name of a layer's media type; raises ImageError for what is not a layer."""
+    try:
+        return _OCI_LAYERS[media_type]
+    except KeyError:
+        raise ImageError(
+            f"a layer has media type {media_type!r}, want a tar, plain or with gzip or zstd"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A typed pointer to a blob; ``size`` in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """The descriptor with the spec's field names."""
+        document: dict[str, object] = {
+            "mediaType": self.media_type,
+            "digest": str(self.digest),
+            "size": self.size,
+        }
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        return document
+
+    @classmethod
+    def from_json(cls, document: object, where: str) -> Descriptor:
+        """Read a descriptor; raises ImageError naming ``where`` it stood."""
+        if not isinstance(document, dict):
+            raise ImageError(f"reading {where}: a descriptor is not an object")
+        media_type, size = document.get("mediaType", ""), document.get("size")
+        annotations = document.get("annotations") or {}
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise ImageError(f"reading {where}: a descriptor has size {size!r}")
+        try:
+            digest = Digest.parse(str(document.get("digest")))
+        except ValueError as error:
+            raise ImageError(f"reading {where}: {error}") from None
+        if not isinstance(annotations, dict):
+            raise ImageError(f"reading {where}: annotations are not an object")
+        return cls(
+            str(media_type), digest, size, {str(k): str(v) for k, v in annotations.items()}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Where the bytes of a blob lie: in a file, from ``offset`` on; or in memory."""
+
+    descriptor: Descriptor
+    path: Path | None = None
+    offset: int = 0
+    data: bytes | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, held against size and digest while they pass."""
+        digest, left = hashlib.sha256(), self.descriptor.size
+        for chunk in self._raw(left):
+            digest.update(chunk)
+            left -= len(chunk)
+            yield chunk
+        got = Digest(digest.hexdigest())
+        if left or got != self.descriptor.digest:
+            raise DigestMismatch(
+                self.name, want=str(self.descriptor.digest), got=str(got), says="its manifest"
+            )
+
+    def copy_to(self, write: Callable[[bytes], object]) -> None:
+        """Write the bytes, checked."""
+        for chunk in self.chunks():
+            write(chunk)
+
+    @property
+    def name(self) -> str:
+        """How errors call it."""
+        return str(self.path) if self.path else f"blob {self.descriptor.digest}"
+
+    def _raw(self, size: int) -> Iterator[bytes]:
+        if self.data is not None:
+            yield self.data
+            return
+        if self.path is None:
+            raise AssertionError("a blob lies in a file or in memory")
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                while size > 0 and (chunk := file.read(min(BLOCK, size))):
+                    size -= len(chunk)
+                    yield chunk
+        except FileNotFoundError:
+            raise ImageError(f"there is no blob at {self.path}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer: its blob, and ``diff_id``, the digest of the tar in it."""
+
+    blob: Blob
+    diff_id: Digest
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of the compressed bytes."""
+        return self.blob.descriptor

@@ -1,0 +1,177 @@
+"""Write images: OCI layouts, and archives for ``skopeo``, ``podman load``, ``docker load``.
+
+A new output appears whole, by rename. An existing layout gets the blobs it lacks, then a
+new ``index.json`` in one rename, so it is at every moment a layout of complete images.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from pixi_ship.cache import replacing, write_atomically
+from pixi_ship.errors import ImageError, UsageError
+from pixi_ship.layer.tar import TarWriter
+from pixi_ship.oci.descriptor import INDEX, LAYER_ZSTD, Blob
+from pixi_ship.oci.image import Image, canonical_json
+from pixi_ship.oci.reference import Reference, Transport
+from pixi_ship.tree import Directory, Entry, File
+
+_REF_NAME = "org.opencontainers.image.ref.name"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_Report = Callable[[int], None]
+
+
+def write_image(image: Image, reference: Reference, report: _Report = lambda size: None) -> None:
+    """Write ``image`` to ``reference``; raises ImageError or OSError, and leaves no part of it.
+
+    report: called with each number of bytes written.
+    """
+    if reference.transport is Transport.OCI:
+        _write_layout(image, reference, report)
+    elif reference.transport is Transport.OCI_ARCHIVE:
+        with replacing(Path(reference.path)) as file:
+            _write_tar(_oci_archive(image, reference), file.write, report)
+    elif reference.transport is Transport.DOCKER_ARCHIVE:
+        with replacing(Path(reference.path)) as file:
+            _write_tar(_docker_archive(image, reference), file.write, report)
+    else:
+        raise UsageError(f"images cannot be written to {reference} yet")
+
+
+def check_writable(image_compression: str, reference: Reference) -> None:
+    """Refuse what could not be written before anything is built; raises UsageError."""
+    if reference.transport is Transport.DOCKER:
+        raise UsageError(
+            f"writing {reference}: images cannot be pushed to a registry yet",
+            hint="write an oci: layout, then: skopeo copy oci:DIR:TAG docker://REF",
+        )
+    if reference.transport is Transport.SCRATCH:
+        raise UsageError("'scratch' is a base, not a place to write to")
+    if reference.transport is Transport.DOCKER_ARCHIVE and image_compression == "zstd":
+        raise UsageError(
+            "docker-archive cannot hold zstd layers",
+            hint="choose --compression gzip, or write oci-archive:FILE",
+        )
+    path = Path(reference.path)
+    if reference.transport is Transport.OCI:
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"writing {reference}: {path} is not a directory")
+        if path.is_dir() and any(path.iterdir()) and not (path / "oci-layout").is_file():
+            raise UsageError(
+                f"writing {reference}: {path} is not empty and no OCI layout",
+                hint="choose another directory",
+            )
+    elif path.is_dir():
+        raise UsageError(f"writing {reference}: {path} is a directory, want a file")
+
+
+def _write_layout(image: Image, reference: Reference, report: _Report) -> None:
+    target = Path(reference.path)
+    if (target / "oci-layout").is_file():
+        _add_blobs(image, target, report)
+        rows = _index_rows(target / "index.json")
+        write_atomically(target / "index.json", _index(image, reference.tag, rows))
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        target.rmdir()  # an empty directory may be in the way
+    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    try:
+        fresh.chmod(0o755)
+        _add_blobs(image, fresh, report)
+        write_atomically(fresh / "oci-layout", _LAYOUT)
+        write_atomically(fresh / "index.json", _index(image, reference.tag, []))
+        fresh.rename(target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _add_blobs(image: Image, layout: Path, report: _Report) -> None:
+    for blob in image.blobs:
+        path = layout / "blobs" / "sha256" / blob.descriptor.digest.hex
+        with suppress(OSError):
+            if path.stat().st_size == blob.descriptor.size:
+                continue
+        with replacing(path) as file:
+            for chunk in blob.chunks():
+                file.write(chunk)
+                report(len(chunk))
+
+
+def _index_rows(path: Path) -> list[dict[str, object]]:
+    try:
+        rows = json.loads(path.read_bytes())["manifests"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImageError(
+            f"reading {path}: {error}", hint="the layout is damaged; choose another directory"
+        ) from error
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _index(image: Image, tag: str | None, rows: list[dict[str, object]]) -> bytes:
+    row = image.descriptor.to_json()
+    platform = {"os": image.platform.os, "architecture": image.platform.architecture}
+    if image.platform.variant:
+        platform["variant"] = image.platform.variant
+    row["platform"] = platform
+    if tag:
+        row["annotations"] = {_REF_NAME: tag}
+    kept = [each for each in rows if _tag_of(each) != tag]
+    return canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, row]})
+
+
+def _tag_of(row: dict[str, object]) -> object:
+    annotations = row.get("annotations")
+    return annotations.get(_REF_NAME) if isinstance(annotations, dict) else None
+
+
+def _oci_archive(image: Image, reference: Reference) -> Iterable[Entry]:
+    yield _document("oci-layout", _LAYOUT)
+    yield _document("index.json", _index(image, reference.tag, []))
+    yield Directory("blobs/sha256")
+    for blob in image.blobs:
+        yield _entry(f"blobs/sha256/{blob.descriptor.digest.hex}", blob)
+
+
+def _docker_archive(image: Image, reference: Reference) -> Iterable[Entry]:
+    if any(each.descriptor.media_type == LAYER_ZSTD for each in image.layers):
+        raise ImageError(
+            f"writing {reference}: docker-archive cannot hold zstd layers",
+            hint="write oci-archive:FILE, or choose a base with gzip layers",
+        )
+    config = f"{image.config_descriptor.digest.hex}.json"
+    names = [f"{layer.descriptor.digest.hex}.tar" for layer in image.layers]
+    tag = reference.tag
+    if tag is not None and ":" not in tag:
+        tag = f"{tag}:latest"
+    manifest = [{"Config": config, "RepoTags": [tag] if tag else None, "Layers": names}]
+    yield _document("manifest.json", json.dumps(manifest).encode())
+    yield _document(config, image.config)
+    for name, blob in {n: x.blob for n, x in zip(names, image.layers, strict=True)}.items():
+        yield _entry(name, blob)
+
+
+def _document(path: str, data: bytes) -> File:
+    return File(path, 0o644, len(data), (data,))
+
+
+def _entry(path: str, blob: Blob) -> File:
+    return File(path, 0o644, blob.descriptor.size, blob.chunks())
+
+
+def _write_tar(
+    entries: Iterable[Entry], write: Callable[[bytes], object], report: _Report
+) -> None:
+    def counted(data: bytes) -> None:
+        write(data)
+        report(len(data))
+
+    tar = TarWriter(counted)
+    tar.add_all(entries)
+    tar.close()

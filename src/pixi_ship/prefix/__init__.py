@@ -1,0 +1,1 @@
+"""Packages as they lie in the prefix: relocated, mapped, recorded. Gives trees."""

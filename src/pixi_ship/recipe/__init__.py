@@ -1,0 +1,1 @@
+"""How an image is made active: its paths, its variables, its scripts."""

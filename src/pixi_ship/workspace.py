@@ -1,0 +1,212 @@
+"""Find and read a Pixi workspace: ``pixi.toml``, or ``pyproject.toml`` with ``[tool.pixi]``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import tomli
+
+from pixi_ship.errors import UsageError, WorkspaceError
+
+MAX_MANIFEST = 16 << 20  # bytes
+_TOOL_KEYS = frozenset({"base", "compression", "max-layers", "cuda", "platform", "environment"})
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace's manifest, as the table that Pixi reads.
+
+    root: its directory. manifest: the file. table: ``[tool.pixi]`` or the whole ``pixi.toml``.
+    """
+
+    root: Path
+    manifest: Path
+    table: Mapping[str, object]
+    defaults: Mapping[str, object]
+
+    @property
+    def lock(self) -> Path:
+        """Where Pixi keeps the lock."""
+        return self.root / "pixi.lock"
+
+    @property
+    def name(self) -> str:
+        """The workspace's name; its directory's where it has none."""
+        project = _table(self.table, "workspace") or _table(self.table, "project")
+        name = project.get("name")
+        return name if isinstance(name, str) else self.root.name
+
+    @cached_property
+    def environments(self) -> Mapping[str, tuple[str, ...]]:
+        """Environment → its features, in the order in which the first wins."""
+        found = {"default": ("default",)}
+        for name, value in _table(self.table, "environments").items():
+            features: Sequence[object] = ()
+            with_default = True
+            if isinstance(value, list):
+                features = value
+            elif isinstance(value, Mapping):
+                listed = value.get("features", ())
+                features = listed if isinstance(listed, list) else ()
+                with_default = not value.get("no-default-feature", False)
+            words = tuple(str(each) for each in features)
+            found[name] = (*words, "default") if with_default else words
+        return found
+
+    def features(self, environment: str) -> tuple[Mapping[str, object], ...]:
+        """The tables of an environment's features; the default feature is the top table."""
+        tables = []
+        for name in self.environments.get(environment, ("default",)):
+            feature = _table(_table(self.table, "feature"), name)
+            if name == "default":
+                tables.append(self.table)
+                if feature:
+                    tables.append(feature)
+            else:
+                tables.append(feature)
+        return tuple(tables)
+
+    def cuda_versions(self, environment: str, platform: str) -> tuple[str, ...]:
+        """The CUDA versions that the manifest asks for, in ``[system-requirements]`` or platforms.
+
+        platform: the name of the platform in the manifest.
+        """
+        found = [
+            value
+            for feature in self.features(environment)
+            for value in _cuda(_table(feature, "system-requirements").get("cuda"))
+        ]
+        for row in self._platform_rows():
+            if row.get("name", row.get("platform")) == platform:
+                found.extend(_cuda(row.get("cuda")))
+        return tuple(dict.fromkeys(found))
+
+    def glibc_versions(self, environment: str) -> tuple[str, ...]:
+        """The glibc versions that ``[system-requirements]`` asks for."""
+        found = []
+        for feature in self.features(environment):
+            libc = _table(feature, "system-requirements").get("libc")
+            if isinstance(libc, Mapping) and libc.get("family", "glibc") == "glibc":
+                found.append(str(libc.get("version", "")))
+            elif isinstance(libc, (str, int, float)):
+                found.append(str(libc))
+        return tuple(version for version in found if version)
+
+    def activation_env(self, environment: str) -> Mapping[str, str]:
+        """``[activation.env]`` of an environment on Linux; the first feature to name one wins."""
+        found: dict[str, str] = {}
+        for table in self._activations(environment):
+            for name, value in _table(table, "env").items():
+                found.setdefault(name, str(value))
+        return found
+
+    def activation_scripts(self, environment: str) -> tuple[str, ...]:
+        """``[activation] scripts`` of an environment on Linux."""
+        found: list[str] = []
+        for table in self._activations(environment):
+            scripts = table.get("scripts", ())
+            found.extend(str(each) for each in scripts if isinstance(scripts, list))
+        return tuple(found)
+
+    def dependency_names(self, environment: str, targets: Sequence[str]) -> Iterator[str]:
+        """Names of the conda dependencies an environment asks for on a platform.
+
+        targets: the selectors that hold there, such as ``unix``, ``linux``, ``linux-64``.
+        """
+        for feature in self.features(environment):
+            tables = [feature, *(_table(_table(feature, "target"), each) for each in targets)]
+            for table in tables:
+                yield from _table(table, "dependencies")
+
+    def _activations(self, environment: str) -> Iterator[Mapping[str, object]]:
+        for feature in self.features(environment):
+            for target in ("linux-64", "linux", "unix"):
+                yield _table(_table(_table(feature, "target"), target), "activation")
+            yield _table(feature, "activation")
+
+    def _platform_rows(self) -> Iterator[Mapping[str, object]]:
+        project = _table(self.table, "workspace") or _table(self.table, "project")
+        rows = project.get("platforms", ())
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, Mapping):
+                yield row
+
+
+def find_workspace(start: Path, *, search_upward: bool) -> Workspace:
+    """Open the workspace in ``start``, or the nearest one above it; raises WorkspaceError.
+
+    start: a directory, or a manifest itself.
+    """
+    if start.is_file():
+        return read_workspace(start)
+    if not start.is_dir():
+        raise UsageError(f"there is no directory {start}")
+    directories = (start, *start.resolve().parents) if search_upward else (start,)
+    for directory in directories:
+        for name in ("pixi.toml", "pyproject.toml"):
+            path = directory / name
+            if path.is_file() and (name == "pixi.toml" or _has_pixi(path)):
+                return read_workspace(path)
+    where = f"in {start}" + (" or above it" if search_upward else "")
+    raise WorkspaceError(
+        f"there is no Pixi workspace {where}",
+        hint="a workspace has a pixi.toml, or a pyproject.toml with [tool.pixi]; name it with -w",
+    )
+
+
+def read_workspace(manifest: Path) -> Workspace:
+    """Read a manifest; raises WorkspaceError that names file and line."""
+    document = _toml(manifest)
+    if manifest.name == "pyproject.toml":
+        table = _table(_table(document, "tool"), "pixi")
+        if not table:
+            raise WorkspaceError(f"reading {manifest}: it has no table [tool.pixi]")
+        project = _table(document, "project")
+        workspace = dict(_table(table, "workspace") or _table(table, "project"))
+        workspace.setdefault("name", project.get("name"))
+        table = {**table, "workspace": workspace}
+    else:
+        table = document
+    if not ({"workspace", "project", "package"} & table.keys()):
+        raise WorkspaceError(f"reading {manifest}: it has no table [workspace]")
+    defaults = _table(_table(document, "tool"), "pixi-ship")
+    if unknown := sorted(defaults.keys() - _TOOL_KEYS):
+        raise WorkspaceError(
+            f"reading {manifest}: [tool.pixi-ship] has no key {unknown[0]!r}",
+            hint=f"known keys: {', '.join(sorted(_TOOL_KEYS))}",
+        )
+    return Workspace(manifest.parent, manifest, table, defaults)
+
+
+def _has_pixi(path: Path) -> bool:
+    return bool(_table(_table(_toml(path), "tool"), "pixi"))
+
+
+def _toml(path: Path) -> Mapping[str, object]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST + 1)
+    except OSError as error:
+        raise WorkspaceError(f"reading {path}: {error.strerror}") from error
+    if len(text) > MAX_MANIFEST:
+        raise WorkspaceError(f"reading {path}: more than {MAX_MANIFEST >> 20} MiB is no manifest")
+    try:
+        return tomli.loads(text.decode("utf-8-sig"))
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WorkspaceError(f"reading {path}: it is not TOML: {error}") from error
+
+
+def _table(table: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = table.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _cuda(value: object) -> Iterator[str]:
+    """A version, or ``{driver, arch}`` of a rich platform, whose driver is the ``__cuda``."""
+    if isinstance(value, Mapping):
+        value = value.get("driver")
+    if value is not None and not isinstance(value, bool):
+        yield str(value)

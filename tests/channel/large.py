@@ -1,0 +1,51 @@
+"""Big packages for measurements: wheels that unpack to a gigabyte, repacked for conda."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .conda_package import CondaPackage, Entry, File
+from .recipes.python import SERIES, SITE_PACKAGES
+from .tools import pip_download
+from .wheels import Wheel
+
+REQUIREMENTS = {
+    "torch": "torch==2.13.0",
+    **{name: name for name in ("numpy", "pandas", "scipy", "sympy")},
+    **{name: name for name in ("filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx")},
+    **{name: name for name in ("python-dateutil", "setuptools", "six", "typing-extensions")},
+}
+"""`import torch, pandas, scipy` works with these; the dependencies among them are not recorded."""
+
+
+def write_packages(channel: Path) -> None:
+    channel.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=channel) as scratch:
+        for name, requirement in REQUIREMENTS.items():
+            (wheel,) = pip_download(Path(scratch) / name, requirement)
+            _repack(Wheel.read(wheel), wheel.with_suffix("")).write(channel)
+
+
+def _repack(wheel: Wheel, unpacked: Path) -> CondaPackage:
+    with zipfile.ZipFile(wheel.path) as archive:
+        archive.extractall(unpacked)
+        members = sorted(archive.infolist(), key=lambda member: member.filename)
+    entries: list[Entry] = [
+        File(
+            f"{SITE_PACKAGES}/{member.filename}",
+            unpacked / member.filename,
+            0o755 if member.external_attr >> 16 & 0o100 else 0o644,
+        )
+        for member in members
+        if not member.is_dir() and ".data/" not in member.filename
+    ]
+    return CondaPackage(
+        wheel.name,
+        wheel.version.replace("+", "_"),
+        entries,
+        build=f"py{SERIES.replace('.', '')}_0",
+        depends=[f"python {SERIES}.*"],
+        summary=f"Repacked from the wheel of {wheel.name}",
+    )
