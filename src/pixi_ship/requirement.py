@@ -62,7 +62,11 @@ def check(found: Iterable[Requirement], name: str, version: str, provider: str) 
     provider: who provides it, for the sentence: ``--cuda``, or the base image.
     """
     record = rattler.PackageRecord(
-        name=name, version=_version(name, version), build="0", build_number=0, subdir="noarch"
+        name=name,
+        version=_version(name, version),
+        build=rattler.BuildString("0"),
+        build_number=0,
+        subdir="noarch",
     )
     failed = [each for each in found if not _matches(each, record)]
     if failed:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from installer import install
 from installer.destinations import WheelDestination
 from installer.exceptions import InstallerError
 from installer.records import Hash, InvalidRecordEntry, RecordEntry, parse_record_file
-from installer.scripts import InvalidScript, Script, ScriptSection
+from installer.scripts import InvalidScript, Script
 from installer.sources import WheelFile
 from installer.utils import Scheme, construct_record_file, fix_shebang
 
@@ -108,6 +108,7 @@ def _opened(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
                 raise PackageError(
                     name, "it unpacks to more bytes than it may (a decompression bomb?)"
                 )
+            wheel.filename = name  # installer reads name and version from it
             yield wheel
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise PackageError(name, f"the archive is damaged ({error})") from error
@@ -162,7 +163,7 @@ class _Destination(WheelDestination):
         }
         self.planned: dict[str, _Planned] = {}
 
-    def write_script(self, name: str, module: str, attr: str, section: ScriptSection) -> RecordEntry:
+    def write_script(self, name: str, module: str, attr: str, section: Literal["console", "gui"]) -> RecordEntry:
         script = Script(name, module, attr, section)
         file_name, data = script.generate(self._interpreter, kind="posix")
         return self._note_data("scripts", file_name, data, is_executable=True)

@@ -1,0 +1,170 @@
+"""What verbs print: JSON documents, tables, warnings, progress."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+
+from pixi_ship.plan import Selection, way_out
+from pixi_ship.prefix.merge import Merge
+from pixi_ship.progress import Silence
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """The one document of ``--json``."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def human_size(size: int) -> str:
+    """A size in bytes with a decimal unit: ``3.4 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value:.1f} PB"
+
+
+def environment_json(selection: Selection) -> dict[str, object]:
+    """What was chosen, and what stands in the way."""
+    environment = selection.environment
+    return {
+        "workspace": selection.workspace.name,
+        "environment": environment.name,
+        "platform": environment.platform.name,
+        "subdir": environment.platform.subdir,
+        "prefix": selection.prefix,
+        "lock_digest": str(selection.lock_digest),
+        "packages": {
+            "conda": len(environment.conda),
+            "pypi": len(environment.pypi),
+            "unbuildable": len(environment.unbuildable),
+        },
+        "cuda": selection.cuda,
+        "unbuildable": [
+            {
+                "name": each.name,
+                "location": each.location,
+                "obstacle": each.obstacle.value,
+                "way_out": way_out(each),
+            }
+            for each in environment.unbuildable
+        ],
+    }
+
+
+def warnings(selection: Selection, merged: Merge | None) -> list[str]:
+    """Everything that is never done silently, a sentence each."""
+    found = list(selection.notes)
+    if merged is not None:
+        found += [
+            f"{name}: its post-link script {path} is not run"
+            for name, path in sorted(merged.link_scripts.items())
+        ]
+        for each in merged.contested[:20]:
+            losers = ", ".join(each.losers)
+            found.append(f"{each.path}: taken from {each.winner}, not from {losers}")
+        if len(merged.contested) > 20:
+            found.append(f"and {len(merged.contested) - 20} more paths that several packages write")
+    return found
+
+
+def activation_warnings(unknown: Mapping[str, Sequence[str]]) -> list[str]:
+    """What only running could have told."""
+    found = []
+    for what, names in unknown.items():
+        exports = f" (exports {', '.join(names)})" if names else ""
+        found.append(f"{what}{exports} is not in the image's variables; the entrypoint runs it")
+    return found
+
+
+def print_warnings(found: Sequence[str]) -> None:
+    """Warnings go to stderr, a line each."""
+    for each in found:
+        click.echo(f"warning: {each}", err=True)
+
+
+class Lines(Silence):
+    """Quiet lines, for logs: one a layer."""
+
+    def layer_done(self, title: str, size: int, *, reused: bool) -> None:
+        """Say that a layer is there."""
+        word = "reused" if reused else "made  "
+        click.echo(f"{word} {human_size(size):>10}  {title}", err=True)
+
+
+class Bars(Silence):
+    """Bars on a terminal: bytes fetched, bytes packed, layers made."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._lock = threading.Lock()
+        self._fetch: TaskID | None = None
+        self._pack: TaskID | None = None
+        self._layers = (0, 0, 0)  # made, to make, packages
+
+    def expect(self, *, packages: int, layers: int, archive_bytes: int) -> None:
+        """Show the bar for the layers to make."""
+        self._layers = (0, layers, packages)
+        if layers:
+            self._pack = self._bars.add_task(self._words(), total=None)
+
+    def fetched(self, size: int) -> None:
+        """Move the bar of fetched bytes."""
+        with self._lock:
+            if self._fetch is None:
+                self._fetch = self._bars.add_task("fetching packages", total=None)
+        self._bars.advance(self._fetch, size)
+
+    def packed(self, size: int) -> None:
+        """Move the bar of packed bytes."""
+        if self._pack is not None:
+            self._bars.advance(self._pack, size)
+
+    def layer_done(self, title: str, size: int, *, reused: bool) -> None:
+        """Count a layer."""
+        if self._pack is not None and not reused:
+            with self._lock:
+                made, total, packages = self._layers
+                self._layers = (made + 1, total, packages)
+            self._bars.update(self._pack, description=self._words())
+
+    def _words(self) -> str:
+        made, total, packages = self._layers
+        return f"packing {packages} packages, layer {made}/{total}"
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Silence]:
+    """Bars where stderr is a terminal, lines where it is not, nothing when quiet."""
+    console = Console(stderr=True)
+    if quiet:
+        yield Silence()
+    elif console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bars:
+            yield Bars(bars)
+    else:
+        yield Lines()

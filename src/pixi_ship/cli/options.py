@@ -1,0 +1,190 @@
+"""Options that verbs share, and what is read from the surroundings: here and nowhere else."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from pixi_ship.cache import Cache
+from pixi_ship.errors import UsageError
+from pixi_ship.layer.compress import Compression
+from pixi_ship.layer.split import MAX_LAYERS
+from pixi_ship.oci.reference import parse_reference
+from pixi_ship.plan import Options
+from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
+from pixi_ship.workspace import Workspace, find_workspace
+
+DEFAULT_BASE = "docker://ghcr.io/prefix-dev/pixi:noble"
+DEFAULT_PLATFORM = "linux-64"
+_EPOCH = 315532800  # 1980-01-01, what every file in an image carries
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def shared_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say what to build."""
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
+
+
+_SHARED = (
+    click.option(
+        "-w",
+        "--workspace",
+        type=click.Path(path_type=Path),
+        help="Directory or manifest of the workspace.  [default: the nearest upward]",
+    ),
+    click.option("-e", "--environment", help="Environment to ship.  [default: default]"),
+    click.option("--platform", help=f"Name of a locked platform.  [default: {DEFAULT_PLATFORM}]"),
+    click.option(
+        "--cuda",
+        metavar="VERSION",
+        help="CUDA version that the nodes' driver offers; also CONDA_OVERRIDE_CUDA.",
+    ),
+    click.option(
+        "--base", metavar="REF", help=f"Image to build on, or 'scratch'.  [default: {DEFAULT_BASE}]"
+    ),
+    click.option(
+        "--compression",
+        type=click.Choice([each.value for each in Compression]),
+        help="How layers are compressed; every runtime reads gzip.  [default: gzip]",
+    ),
+    click.option(
+        "--max-layers",
+        type=click.IntRange(2, 126),
+        help=f"Layers to add to the base at most.  [default: {MAX_LAYERS}]",
+    ),
+    click.option(
+        "--compile/--no-compile",
+        "compile_bytecode",
+        default=True,
+        help="Ship bytecode for all Python code, if a Python of that version is at hand.",
+    ),
+    click.option(
+        "--cache-dir",
+        type=click.Path(path_type=Path),
+        help="Where archives and layers are kept; also PIXI_SHIP_CACHE_DIR.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A verb's arguments, resolved against manifest and surroundings."""
+
+    workspace: Workspace
+    options: Options
+    cache: Cache
+    interpreters: Mapping[str, Interpreter]
+
+
+def resolve(
+    *,
+    workspace: Path | None,
+    environment: str | None,
+    platform: str | None,
+    cuda: str | None,
+    base: str | None,
+    compression: str | None,
+    max_layers: int | None,
+    compile_bytecode: bool,
+    cache_dir: Path | None,
+    to: tuple[str, ...] = (),
+    offline: bool = False,
+    workers: int | None = None,
+) -> Request:
+    """Put the command line over ``[tool.pixi-ship]`` over the defaults."""
+    found = find_workspace(workspace or Path(), search_upward=workspace is None)
+    defaults = found.defaults
+
+    def default(name: str, fallback: str) -> str:
+        return str(defaults.get(name, fallback))
+
+    options = Options(
+        environment=environment or default("environment", "default"),
+        platform=platform or default("platform", DEFAULT_PLATFORM),
+        cuda=cuda or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
+        base=parse_reference(base or default("base", DEFAULT_BASE)),
+        to=tuple(parse_reference(each) for each in to),
+        compression=_compression(compression or default("compression", "gzip")),
+        max_layers=max_layers or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
+        offline=offline,
+        compile_bytecode=compile_bytecode,
+        workers=workers or _cores(),
+        created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
+    )
+    return Request(found, options, Cache(_cache_dir(cache_dir)), _Interpreters())
+
+
+class _Interpreters(Mapping[str, Interpreter]):
+    """Minor version → a Python on this machine; each is asked when it is wanted."""
+
+    def __getitem__(self, short_version: str) -> Interpreter:
+        mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        candidates = [sys.executable] if short_version == mine else []
+        if on_path := shutil.which(f"python{short_version}"):
+            candidates.append(on_path)
+        for candidate in candidates:
+            found = probe_interpreter(candidate)
+            if found is not None and found.short_version == short_version:
+                return found
+        raise KeyError(short_version)
+
+    def __iter__(self) -> Iterator[str]:
+        yield f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _cache_dir(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    if chosen := os.environ.get("PIXI_SHIP_CACHE_DIR"):
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "pixi-ship"
+
+
+def _compression(text: str) -> Compression:
+    try:
+        return Compression(text)
+    except ValueError:
+        raise UsageError(
+            f"compression {text!r} is not known", hint="want one of gzip, zstd"
+        ) from None
+
+
+def _integer(name: str, text: str) -> int:
+    if not text.isdigit() or not 2 <= int(text) <= 126:
+        raise UsageError(f"{name} is {text!r}, want a number from 2 to 126")
+    return int(text)
+
+
+def _created(epoch: str | None) -> str:
+    """RFC 3339, from ``SOURCE_DATE_EPOCH`` (reproducible-builds.org) or the fixed time."""
+    if epoch is not None and not epoch.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, want seconds since 1970")
+    seconds = int(epoch) if epoch else _EPOCH
+    try:
+        when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, which is no time") from None
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,93 @@
+"""``pixi ship plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pixi_ship.cli.display import (
+    environment_json,
+    human_size,
+    print_json,
+    print_warnings,
+    warnings,
+)
+from pixi_ship.cli.options import resolve, shared_options
+from pixi_ship.ship import Plan, plan
+
+
+@click.command("plan")
+@shared_options
+def plan_command(
+    workspace: Path | None,
+    environment: str | None,
+    platform: str | None,
+    cuda: str | None,
+    base: str | None,
+    compression: str | None,
+    max_layers: int | None,
+    compile_bytecode: bool,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what would be built: layers, sizes, reuse, warnings; reads nothing big."""
+    request = resolve(
+        workspace=workspace,
+        environment=environment,
+        platform=platform,
+        cuda=cuda,
+        base=base,
+        compression=compression,
+        max_layers=max_layers,
+        compile_bytecode=compile_bytecode,
+        cache_dir=cache_dir,
+    )
+    found = plan(request.workspace, request.options, request.cache, request.interpreters)
+    if as_json:
+        print_json(_json(found, str(request.options.base)))
+    else:
+        _show(found, str(request.options.base))
+
+
+def _json(found: Plan, base: str) -> dict[str, object]:
+    return {
+        **environment_json(found.selection),
+        "base": base,
+        "buildable": not found.selection.environment.unbuildable,
+        "final": found.merge is not None,
+        "layers": [
+            {
+                "key": recipe.key,
+                "packages": list(recipe.names),
+                "archive_size": recipe.archive_size,
+                "cached": known is not None,
+                "digest": str(known.digest) if known else None,
+                "size": known.size if known else None,
+            }
+            for recipe, known in found.layers
+        ],
+        "warnings": warnings(found.selection, found.merge),
+    }
+
+
+def _show(found: Plan, base: str) -> None:
+    selection = found.selection
+    environment = selection.environment
+    click.echo(f"environment  {environment.name} of {selection.workspace.name}")
+    click.echo(f"platform     {environment.platform.name} ({selection.platform})")
+    click.echo(f"prefix       {selection.prefix}")
+    click.echo(f"base         {base}")
+    if selection.cuda_requirements:
+        click.echo(f"cuda         {selection.cuda or 'any'}")
+    click.echo(f"packages     {len(environment.conda)} conda, {len(environment.pypi)} PyPI")
+    made = sum(1 for _, known in found.layers if known)
+    forecast = "" if found.merge else " (a forecast: no package was read yet)"
+    click.echo(f"layers       {len(found.layers) + 1}, of which {made} are made{forecast}")
+    for recipe, known in found.layers:
+        size = human_size(known.size) if known else f"({human_size(recipe.archive_size)})"
+        click.echo(f"  {'cached' if known else 'to do ':6} {size:>12}  {recipe.title}")
+    click.echo("  to do                manifest, lock, entrypoint, activation")
+    for each in environment.unbuildable:
+        click.echo(f"cannot build {each.name} ({each.obstacle}): {each.location}")
+    print_warnings(warnings(selection, found.merge))
