@@ -143,7 +143,9 @@ class Builder:
         self.counters.layers_built += len(made)
         self.counters.layers_reused += len(recipes) - len(made)
         return [
-            BuiltLayer(recipe, made.get(recipe.key) or _certain(known[recipe.key]), recipe.key not in made)
+            BuiltLayer(
+                recipe, made.get(recipe.key) or _certain(known[recipe.key]), recipe.key not in made
+            )
             for recipe in recipes
         ]
 
@@ -172,9 +174,7 @@ class Builder:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _make_one(
-        self, recipe: LayerRecipe, merged: Merge, compilers: _Compilers
-    ) -> KnownLayer:
+    def _make_one(self, recipe: LayerRecipe, merged: Merge, compilers: _Compilers) -> KnownLayer:
         tree = _ActivationWatch(self._tree(recipe, merged, compilers.get()), self.selection.prefix)
         with self.cache.temporary() as file:
             written = write_layer(tree, file.write, self.options.compression, self._packed)
@@ -195,9 +195,7 @@ class Builder:
             raise Interrupted("stopped")
         self.progress.packed(size)
 
-    def _tree(
-        self, recipe: LayerRecipe, merged: Merge, compiler: Compiler | None
-    ) -> list[Tree]:
+    def _tree(self, recipe: LayerRecipe, merged: Merge, compiler: Compiler | None) -> list[Tree]:
         trees: list[Tree] = []
         for index in recipe.members:
             package = self.selection.packages[index]
@@ -312,9 +310,7 @@ def _layer_contents(layer: Layer, cache: Cache) -> LayerContents:
     note = cache.note("base", key)
     if note is not None and {"glibc", "sh", "bash"} <= note.keys():
         glibc = note["glibc"]
-        return LayerContents(
-            str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"])
-        )
+        return LayerContents(str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"]))
     found = inspect_layer(layer)
     cache.write_note(
         "base", key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash}
@@ -355,9 +351,7 @@ def assemble(
     workspace = selection.workspace
     environment = selection.environment.name
     known = activation_base(selection.prefix, environment, workspace.name)
-    activation = activate(
-        selection.prefix, files, workspace.activation_env(environment), known
-    )
+    activation = activate(selection.prefix, files, workspace.activation_env(environment), known)
     recipe = Recipe(
         workspace=workspace.name,
         environment=environment,
@@ -373,12 +367,13 @@ def assemble(
         has_bash=facts.has_bash,
     )
     configuration = _configuration_layer(recipe, options.compression)
-    ours = [
-        Layer(Blob(_descriptor(each.known, options), builder.cache.blob(each.known.digest)), each.known.diff_id)
-        for each in built
-    ]
+    ours = [_layer(each.known, builder.cache, options) for each in built]
     history = [
-        {"created": options.created, "created_by": "pixi-ship", "comment": " ".join(each.recipe.names)}
+        {
+            "created": options.created,
+            "created_by": "pixi-ship",
+            "comment": " ".join(each.recipe.names),
+        }
         for each in built
     ]
     history.append(
@@ -396,8 +391,9 @@ def assemble(
     return Assembled(image, activation)
 
 
-def _descriptor(known: KnownLayer, options: Options) -> Descriptor:
-    return Descriptor(options.compression.media_type, known.digest, known.size)
+def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:
+    descriptor = Descriptor(options.compression.media_type, known.digest, known.size)
+    return Layer(Blob(descriptor, cache.blob(known.digest)), known.diff_id, known.uncompressed_size)
 
 
 def _configuration_layer(recipe: Recipe, compression: Compression) -> Layer:
@@ -405,7 +401,8 @@ def _configuration_layer(recipe: Recipe, compression: Compression) -> Layer:
     append: Callable[[bytes], None] = pieces.append
     written = write_layer(ConfigurationTree(recipe), append, compression)
     descriptor = Descriptor(compression.media_type, written.digest, written.size)
-    return Layer(Blob(descriptor, data=b"".join(pieces)), written.diff_id)
+    blob = Blob(descriptor, data=b"".join(pieces))
+    return Layer(blob, written.diff_id, written.uncompressed_size)
 
 
 def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str, str]:

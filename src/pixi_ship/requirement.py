@@ -51,7 +51,7 @@ def lowest_version(found: Iterable[Requirement]) -> str | None:
             if part.strip().startswith((">=", "==")) or part.strip()[:1].isdigit():
                 try:
                     bounds.append((rattler.Version(text), text))
-                except Exception:  # noqa: BLE001, S112 - a spec that is no bound says nothing
+                except Exception:  # noqa: S112 - a spec that is no bound says nothing
                     continue
     return max(bounds)[1] if bounds else None
 
@@ -82,7 +82,9 @@ def _version(name: str, text: str) -> rattler.VersionWithSource:
     try:
         return rattler.VersionWithSource(text)
     except Exception as error:
-        raise UsageError(f"{text!r} is not a version of {name}", hint="want one like 12.4") from error
+        raise UsageError(
+            f"{text!r} is not a version of {name}", hint="want one like 12.4"
+        ) from error
 
 
 def _matches(requirement: Requirement, record: rattler.PackageRecord) -> bool:

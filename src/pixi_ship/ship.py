@@ -72,7 +72,7 @@ def plan(
     archives = Archives(cache, workspace.root, offline=True)
     builder = Builder(cache, archives, selection, options, Silence())
     merge = None if selection.environment.unbuildable else builder.remembered_merge()
-    if options.base.transport is not Transport.DOCKER and options.base.transport:
+    if options.base.transport is not Transport.DOCKER:  # that would need the network
         base = read_image(options.base, selection.platform)
         check_base(selection, base, base_facts(base, cache))
     recipes = layer_recipes(selection, archives, merge, options)
@@ -98,7 +98,7 @@ def build(
     selection = select(workspace, options, interpreters)
     refuse_unbuildable(selection.environment)
     for reference in options.to:
-        check_writable(options.compression.value, reference)
+        check_writable(reference)
     cache.sweep()
     base = read_image(options.base, selection.platform)
     facts = base_facts(base, cache)

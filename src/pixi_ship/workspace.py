@@ -42,7 +42,7 @@ class Workspace:
     @cached_property
     def environments(self) -> Mapping[str, tuple[str, ...]]:
         """Environment → its features, in the order in which the first wins."""
-        found = {"default": ("default",)}
+        found: dict[str, tuple[str, ...]] = {"default": ("default",)}
         for name, value in _table(self.table, "environments").items():
             features: Sequence[object] = ()
             with_default = True
@@ -108,7 +108,8 @@ class Workspace:
         found: list[str] = []
         for table in self._activations(environment):
             scripts = table.get("scripts", ())
-            found.extend(str(each) for each in scripts if isinstance(scripts, list))
+            if isinstance(scripts, list):
+                found.extend(str(each) for each in scripts)
         return tuple(found)
 
     def dependency_names(self, environment: str, targets: Sequence[str]) -> Iterator[str]:

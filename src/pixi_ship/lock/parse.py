@@ -154,14 +154,11 @@ def _environment(
             else:
                 unbuildable.append(found)
         else:
-            unbuildable.append(
-                Unbuildable(package.name, package.location, Obstacle.CONDA_SOURCE)
-            )
+            unbuildable.append(Unbuildable(package.name, package.location, Obstacle.CONDA_SOURCE))
     conda = _link_order(archives)
     if wheels and not any(package.name == "python" for package in conda):
         unbuildable.extend(
-            Unbuildable(wheel.name, wheel.location, Obstacle.NO_PYTHON)
-            for wheel in wheels.values()
+            Unbuildable(wheel.name, wheel.location, Obstacle.NO_PYTHON) for wheel in wheels.values()
         )
     return LockedEnvironment(
         name=name,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import zstandard
 
 from pixi_ship.errors import ImageError
-from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Blob, Layer
+from pixi_ship.oci.decompress import decompressed
+from pixi_ship.oci.descriptor import Blob, Layer
 from pixi_ship.tar_stream import Member, TarError, members
 
 _MAX_UNPACKED = 256 << 30
@@ -54,7 +54,7 @@ class _Unpacked:
     """The tar in a layer's blob, as a file to read."""
 
     def __init__(self, blob: Blob) -> None:
-        self._chunks = _decompressed(blob)
+        self._chunks = decompressed(blob)
         self._rest = b""
 
     def read(self, size: int, /) -> bytes:
@@ -65,28 +65,3 @@ class _Unpacked:
             self._rest = chunk
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
-
-
-def _decompressed(blob: Blob) -> Iterator[bytes]:
-    media_type = blob.descriptor.media_type
-    if media_type == LAYER_GZIP:
-        yield from _gunzipped(blob)
-    elif media_type == LAYER_ZSTD:
-        decoder = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
-        for chunk in blob.chunks():
-            yield decoder.decompress(chunk)
-    else:
-        yield from blob.chunks()
-
-
-def _gunzipped(blob: Blob) -> Iterator[bytes]:
-    """A gzip stream may have several members; each needs a decoder of its own."""
-    decoder = zlib.decompressobj(31)
-    for chunk in blob.chunks():
-        while chunk:
-            if decoder.eof:
-                decoder = zlib.decompressobj(31)
-            yield decoder.decompress(chunk)
-            chunk = decoder.unused_data
-    if not decoder.eof:
-        raise ImageError(f"reading {blob.name}: the gzip stream ends too early")

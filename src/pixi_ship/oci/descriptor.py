@@ -75,9 +75,7 @@ class Descriptor:
             raise ImageError(f"reading {where}: {error}") from None
         if not isinstance(annotations, dict):
             raise ImageError(f"reading {where}: annotations are not an object")
-        return cls(
-            str(media_type), digest, size, {str(k): str(v) for k, v in annotations.items()}
-        )
+        return cls(str(media_type), digest, size, {str(k): str(v) for k, v in annotations.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +128,14 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer: its blob, and ``diff_id``, the digest of the tar in it."""
+    """A layer: its blob, and ``diff_id``, the digest of the tar in it.
+
+    uncompressed_size: bytes of that tar, where it is known.
+    """
 
     blob: Blob
     diff_id: Digest
+    uncompressed_size: int | None = None
 
     @property
     def descriptor(self) -> Descriptor:

@@ -52,9 +52,7 @@ class Image:
 
 def canonical_json(document: Mapping[str, object]) -> bytes:
     """JSON with sorted keys and no spare space: the same document, the same bytes."""
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def make_image(

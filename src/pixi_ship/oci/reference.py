@@ -55,7 +55,9 @@ def parse_reference(text: str) -> Reference:
     # As skopeo does: the path ends at the first colon, all after it is the tag.
     path, colon, tag = rest.partition(":")
     if not path or (colon and not tag):
-        raise UsageError(f"{text!r} is not a reference", hint=f"want {name}:PATH or {name}:PATH:TAG")
+        raise UsageError(
+            f"{text!r} is not a reference", hint=f"want {name}:PATH or {name}:PATH:TAG"
+        )
     if tag and not _TAG.match(tag):
         raise UsageError(f"{tag!r} in {text!r} cannot be a tag")
     return Reference(transport, path, tag or None)

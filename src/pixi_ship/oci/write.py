@@ -16,7 +16,8 @@ from pathlib import Path
 from pixi_ship.cache import replacing, write_atomically
 from pixi_ship.errors import ImageError, UsageError
 from pixi_ship.layer.tar import TarWriter
-from pixi_ship.oci.descriptor import INDEX, LAYER_ZSTD, Blob
+from pixi_ship.oci.decompress import decompressed
+from pixi_ship.oci.descriptor import INDEX, LAYER_ZSTD, Blob, Layer
 from pixi_ship.oci.image import Image, canonical_json
 from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.tree import Directory, Entry, File
@@ -43,7 +44,7 @@ def write_image(image: Image, reference: Reference, report: _Report = lambda siz
         raise UsageError(f"images cannot be written to {reference} yet")
 
 
-def check_writable(image_compression: str, reference: Reference) -> None:
+def check_writable(reference: Reference) -> None:
     """Refuse what could not be written before anything is built; raises UsageError."""
     if reference.transport is Transport.DOCKER:
         raise UsageError(
@@ -52,11 +53,6 @@ def check_writable(image_compression: str, reference: Reference) -> None:
         )
     if reference.transport is Transport.SCRATCH:
         raise UsageError("'scratch' is a base, not a place to write to")
-    if reference.transport is Transport.DOCKER_ARCHIVE and image_compression == "zstd":
-        raise UsageError(
-            "docker-archive cannot hold zstd layers",
-            hint="choose --compression gzip, or write oci-archive:FILE",
-        )
     path = Path(reference.path)
     if reference.transport is Transport.OCI:
         if path.exists() and not path.is_dir():
@@ -140,21 +136,26 @@ def _oci_archive(image: Image, reference: Reference) -> Iterable[Entry]:
 
 
 def _docker_archive(image: Image, reference: Reference) -> Iterable[Entry]:
-    if any(each.descriptor.media_type == LAYER_ZSTD for each in image.layers):
-        raise ImageError(
-            f"writing {reference}: docker-archive cannot hold zstd layers",
-            hint="write oci-archive:FILE, or choose a base with gzip layers",
-        )
     config = f"{image.config_descriptor.digest.hex}.json"
-    names = [f"{layer.descriptor.digest.hex}.tar" for layer in image.layers]
+    names = [f"{layer.diff_id.hex}.tar" for layer in image.layers]
     tag = reference.tag
     if tag is not None and ":" not in tag:
         tag = f"{tag}:latest"
     manifest = [{"Config": config, "RepoTags": [tag] if tag else None, "Layers": names}]
     yield _document("manifest.json", json.dumps(manifest).encode())
     yield _document(config, image.config)
-    for name, blob in {n: x.blob for n, x in zip(names, image.layers, strict=True)}.items():
-        yield _entry(name, blob)
+    for name, layer in dict(zip(names, image.layers, strict=True)).items():
+        yield _archived_layer(name, layer)
+
+
+def _archived_layer(name: str, layer: Layer) -> File:
+    if layer.descriptor.media_type != LAYER_ZSTD:
+        return _entry(name, layer.blob)
+    # "docker load" reads gzip everywhere, zstd only since 23.0: unpack what it may not know.
+    size = layer.uncompressed_size
+    if size is None:
+        size = sum(len(chunk) for chunk in decompressed(layer.blob))
+    return File(name, 0o644, size, decompressed(layer.blob))
 
 
 def _document(path: str, data: bytes) -> File:
@@ -165,9 +166,7 @@ def _entry(path: str, blob: Blob) -> File:
     return File(path, 0o644, blob.descriptor.size, blob.chunks())
 
 
-def _write_tar(
-    entries: Iterable[Entry], write: Callable[[bytes], object], report: _Report
-) -> None:
+def _write_tar(entries: Iterable[Entry], write: Callable[[bytes], object], report: _Report) -> None:
     def counted(data: bytes) -> None:
         write(data)
         report(len(data))

@@ -137,7 +137,7 @@ def _noarch(index: Mapping[str, object]) -> str | None:
     value = index.get("noarch")
     if value is True:  # before conda 4.3 "noarch: true" meant generic
         return "generic"
-    return value if value in ("python", "generic") else None  # type: ignore[return-value]
+    return str(value) if value in ("python", "generic") else None
 
 
 def _paths(texts: Mapping[str, bytes]) -> tuple[PathsEntry, ...]:
@@ -205,5 +205,3 @@ def _entry_points(texts: Mapping[str, bytes]) -> tuple[EntryPoint, ...]:
     noarch = _mapping(texts, "info/link.json").get("noarch", {})
     rows = noarch.get("entry_points", ()) if isinstance(noarch, dict) else ()
     return tuple(EntryPoint.parse(str(row)) for row in rows or ())
-
-

@@ -21,7 +21,7 @@ import warnings
 UNCHECKED_HASH = 0b01
 
 
-def compile_to_pyc(source, path):
+def compile_to_pyc(source: bytes, path: str) -> bytes:
     """The bytes of the ``.pyc`` for ``source``; raises what ``compile`` raises."""
     code = compile(source, path, "exec", dont_inherit=True, optimize=0)
     try:
@@ -32,7 +32,7 @@ def compile_to_pyc(source, path):
     return header + importlib.util.source_hash(source) + body
 
 
-def main():
+def main() -> None:
     """Answer requests from standard input."""
     warnings.simplefilter("ignore")
     requests, answers = sys.stdin.buffer, sys.stdout.buffer

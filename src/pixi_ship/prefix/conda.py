@@ -10,12 +10,12 @@ from pixi_ship.errors import PackageError
 from pixi_ship.lock.model import CondaPackage
 from pixi_ship.package.archive import CondaArchive
 from pixi_ship.package.metadata import CondaMetadata, FileMode, PathsEntry, read_metadata
-from pixi_ship.tar_stream import Member
 from pixi_ship.prefix.bytecode import MAX_SOURCE, cache_path, source_path, without_time
 from pixi_ship.prefix.layout import Placement, PrefixLayout
 from pixi_ship.prefix.placeholder import replace_binary, replace_text
 from pixi_ship.prefix.python import PythonInfo, entry_point_script
 from pixi_ship.prefix.record import InstalledPath, prefix_record, record_name
+from pixi_ship.tar_stream import Member
 from pixi_ship.tree import Directory, Entry, File, Hardlink, Symlink, checked_path, readable_mode
 
 MAX_TEXT_FILE = 256 << 20  # bytes; a text file is relocated in memory
@@ -93,9 +93,8 @@ class _Link:
 
     @property
     def installed(self) -> list[InstalledPath]:
-        """Rows of the prefix record, in the order of ``paths.json``, entry points last."""
-        listed = [self._done[path] for path in self._rows if path in self._done]
-        return listed + [row for path, row in self._done.items() if path not in self._rows]
+        """Rows of the prefix record, ordered by path as rattler does."""
+        return sorted(self._done.values(), key=lambda row: row.path.split("/"))
 
     def payload(self) -> Iterator[Entry]:
         with self._archive.payload() as members:
@@ -141,9 +140,7 @@ class _Link:
                 sha256=hashlib.sha256(script).hexdigest(),
                 size=len(script),
             )
-            yield File(
-                self._layout.in_image(placed), _ENTRY_POINT_MODE, len(script), (script,)
-            )
+            yield File(self._layout.in_image(placed), _ENTRY_POINT_MODE, len(script), (script,))
 
     def _target(self, path: str) -> str:
         python = self._layout.python
@@ -186,9 +183,7 @@ class _Link:
         self._done[row.path] = _installed(row, placed, target, digest, size, "softlink")
         return Symlink(self._layout.in_image(placed), link)
 
-    def _hardlink(
-        self, row: PathsEntry, link: str, placed: str, target: str
-    ) -> Iterator[Entry]:
+    def _hardlink(self, row: PathsEntry, link: str, placed: str, target: str) -> Iterator[Entry]:
         try:
             source = checked_path(link)
             mode, size = self._modes[source]
@@ -312,4 +307,3 @@ def _installed(
         file_mode=slot.file_mode.value if slot else None,
         prefix_placeholder=slot.placeholder if slot else None,
     )
-

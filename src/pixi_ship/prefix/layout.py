@@ -9,7 +9,6 @@ from pixi_ship.prefix.bytecode import Compiler
 from pixi_ship.prefix.python import PythonInfo
 
 
-
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Paths of one package that do not go where it says: lost to another package.

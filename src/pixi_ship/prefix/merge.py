@@ -36,9 +36,7 @@ class Merge:
     def to_json(self) -> dict[str, object]:
         """For a note in the cache."""
         return {
-            "placements": [
-                [dict(each.moved), sorted(each.dropped)] for each in self.placements
-            ],
+            "placements": [[dict(each.moved), sorted(each.dropped)] for each in self.placements],
             "groups": [sorted(group) for group in self.groups],
             "contested": [[each.path, each.winner, each.losers] for each in self.contested],
             "link_scripts": dict(self.link_scripts),
@@ -128,9 +126,7 @@ def _wheels_over(
     return found
 
 
-def _refuse_files_over_directories(
-    owner: Mapping[str, int], pypi: Sequence[Sequence[str]]
-) -> None:
+def _refuse_files_over_directories(owner: Mapping[str, int], pypi: Sequence[Sequence[str]]) -> None:
     directories = set()
     for paths in pypi:
         for path in paths:

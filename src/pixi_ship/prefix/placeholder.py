@@ -49,7 +49,7 @@ def _through_another_program(line: bytes) -> bytes:
     program = path.rpartition(b"/")[2]
     if _PYTHON.match(program):
         # A line that is shell, which starts Python, and a string, which Python ignores.
-        return b"#!/bin/sh\n'''exec' \"" + path + b'"' + options + b" \"$0\" \"$@\" #'''"
+        return b"#!/bin/sh\n'''exec' \"" + path + b'"' + options + b' "$0" "$@" #\'\'\''
     return b"#!/usr/bin/env " + program + options
 
 
@@ -84,7 +84,8 @@ def replace_binary(
             yield data[:keep]
             carry = data[keep:]
             continue
-        at, pieces = 0, []
+        at = 0
+        pieces: list[bytes] = []
         while True:
             found = data.find(placeholder, at)
             if inside:

@@ -8,8 +8,12 @@ inside the image could use them, and they would make its bytes depend on that ma
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
+
+from pixi_ship.fetch.location import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +56,25 @@ def prefix_record(
 ) -> bytes:
     """The JSON text of a record.
 
-    metadata: the locked repodata record. url: where the lock says the archive comes from;
-    credentials must be gone from it.
+    metadata: the locked repodata record. url: where the lock says the archive comes from, a
+    URL or a path; credentials are taken out of it and of the channel.
     """
     base = {name: value for name, value in metadata.items() if name not in ("fn", "url")}
     channel = base.pop("channel", None)
     document = {
         **base,
         "fn": file_name,
-        "url": url,
-        **({"channel": channel} if channel is not None else {}),
+        "url": _as_url(redacted(url)),
+        **({"channel": redacted(str(channel))} if channel is not None else {}),
         "requested_specs": [],
         "files": [each.path for each in paths],
         "paths_data": {"paths_version": 1, "paths": [each.to_json() for each in paths]},
     }
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _as_url(location: str) -> str:
+    """A path as a URL, which is all that conda's tools can read; a relative one from the root."""
+    if "://" in location:
+        return location
+    return "file://" + quote(posixpath.normpath(posixpath.join("/", location)))

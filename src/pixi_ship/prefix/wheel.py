@@ -114,9 +114,7 @@ def _opened(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
         raise PackageError(name, f"the archive is damaged ({error})") from error
 
 
-def _plan(
-    name: str, wheel: zipfile.ZipFile, python: PythonInfo, prefix: str
-) -> list[_Planned]:
+def _plan(name: str, wheel: zipfile.ZipFile, python: PythonInfo, prefix: str) -> list[_Planned]:
     try:
         source = WheelFile(wheel)
         recorded = {
@@ -163,7 +161,9 @@ class _Destination(WheelDestination):
         }
         self.planned: dict[str, _Planned] = {}
 
-    def write_script(self, name: str, module: str, attr: str, section: Literal["console", "gui"]) -> RecordEntry:
+    def write_script(
+        self, name: str, module: str, attr: str, section: Literal["console", "gui"]
+    ) -> RecordEntry:
         script = Script(name, module, attr, section)
         file_name, data = script.generate(self._interpreter, kind="posix")
         return self._note_data("scripts", file_name, data, is_executable=True)

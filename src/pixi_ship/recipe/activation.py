@@ -15,28 +15,33 @@ from dataclasses import dataclass
 from pixi_ship.errors import ImageError
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_USE = rf"\${_NAME}|\$\{{{_NAME}(?::-[A-Za-z0-9_./:,+@%=-]*)?\}}"
 _ASSIGNMENT = re.compile(rf"(?:export\s+)?({_NAME})=(.*)\Z", re.DOTALL)
 _EXPORT = re.compile(rf"export\s+{_NAME}(\s+{_NAME})*\Z")
 _EXPORTED = re.compile(rf"^\s*export\s+({_NAME})", re.MULTILINE)
 _WORD = re.compile(
-    rf"""'(?P<single>[^']*)' | "(?P<double>(?:[^"\\`$]|\\[\\"$`]|\${_NAME}|\$\{{{_NAME}\}})*)"
-       | (?P<bare>(?:[A-Za-z0-9_./:,+@%=-]|\${_NAME}|\$\{{{_NAME}\}})+)""",
+    rf"""'(?P<single>[^']*)' | "(?P<double>(?:[^"\\`$]|\\[\\"$`]|{_USE})*)"
+       | (?P<bare>(?:[A-Za-z0-9_./:,+@%=-]|{_USE})+)""",
     re.VERBOSE,
 )
-_VARIABLE = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})")
+_VARIABLE = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})(?::-([A-Za-z0-9_./:,+@%=-]*))?\}})")
 _ESCAPED = re.compile(r"\\([\\\"$`])")
 # What no value may hold: enroot expands ${…} from the host's environment and strips one
 # pair of outer quotes, and reads the file line by line (enroot src/common.sh).
 _UNSAFE = re.compile(r"[$\n\r\0]")
+
+_BASE_PATH = "\0base"  # stands for the base image's PATH while scripts are read
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
     """The result: variables, and the scripts (paths in the image) that must run to know more.
 
+    path: the directories that come before the base image's PATH; variables has no PATH.
     unknown: script → the variables it exports, for the warning.
     """
 
+    path: tuple[str, ...]
     variables: Mapping[str, str]
     scripts: tuple[str, ...]
     unknown: Mapping[str, tuple[str, ...]]
@@ -51,6 +56,7 @@ def activate(
     manifest_env: ``[activation.env]``. known: variables that are set before, PATH left out.
     Order as in rattler's activator: env_vars.d, scripts, then the manifest.
     """
+    known = {**known, "PATH": f"{prefix}/bin:{_BASE_PATH}"}
     variables: dict[str, str] = {}
     scripts, unknown = [], {}
     for path in sorted(files):
@@ -59,21 +65,27 @@ def activate(
     for path in sorted(files):
         if path.startswith("etc/conda/activate.d/") and path.endswith(".sh"):
             found = assignments(files[path], {**known, **variables})
-            if found is None:
+            if found is None or not _keeps_base(found.get("PATH", _BASE_PATH)):
                 scripts.append(f"{prefix}/{path}")
                 unknown[path] = tuple(dict.fromkeys(_EXPORTED.findall(files[path])))
             else:
                 variables.update(found)
     for name, value in manifest_env.items():
         expanded = _expanded(value, {**known, **variables})
-        if expanded is None:
+        if expanded is None or (name == "PATH" and not _keeps_base(expanded)):
             unknown[f"[activation.env] {name}"] = (name,)
         else:
             variables[name] = expanded
+    front = variables.pop("PATH", known["PATH"]).split(":")[:-1]
     safe = {name: value for name, value in variables.items() if is_safe(value)}
     for name in variables.keys() - safe.keys():
         unknown[f"the value of {name}"] = (name,)
-    return Activation(safe, tuple(scripts), unknown)
+    return Activation(tuple(dict.fromkeys(front)), safe, tuple(scripts), unknown)
+
+
+def _keeps_base(path: str) -> bool:
+    """Whether a PATH only puts directories in front of the base image's."""
+    return path.endswith(_BASE_PATH) and path.count(_BASE_PATH) == 1 and "\n" not in path
 
 
 def is_safe(value: str) -> bool:
@@ -126,10 +138,19 @@ def _word(text: str, values: Mapping[str, str]) -> str | None:
 
 
 def _expanded(text: str, values: Mapping[str, str]) -> str | None:
-    names = [first or second for first, second in _VARIABLE.findall(text)]
-    if any(name not in values for name in names):
-        return None
-    return _VARIABLE.sub(lambda match: values[match[1] or match[2]], text)
+    """``text`` with its variables replaced; None if one is neither known nor has a default."""
+    unknown = False
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal unknown
+        found, default = values.get(match[1] or match[2]), match[3]
+        if default is not None:
+            return found or default
+        unknown = unknown or found is None
+        return found or ""
+
+    expanded = _VARIABLE.sub(value, text)
+    return None if unknown else expanded
 
 
 def _env_vars(path: str, text: str) -> dict[str, str]:

@@ -50,6 +50,7 @@ class Recipe:
         return image_env(
             [str(row) for row in rows or ()],
             self.prefix,
+            self.activation.path,
             self.variables,
             wants_gpu=self.wants_gpu,
             has_ca=self.has_ca,
@@ -65,7 +66,8 @@ class ConfigurationTree:
     def entries(self) -> Iterator[Entry]:
         """The files, by path."""
         recipe = self.recipe
-        script = (recipe.prefix, recipe.variables, recipe.activation.scripts)
+        active = recipe.activation
+        script = (recipe.prefix, active.path, recipe.variables, active.scripts)
         files = {
             f"app/{recipe.manifest_name}": recipe.manifest,
             "app/pixi.lock": recipe.lock,

@@ -24,18 +24,25 @@ def activation_base(prefix: str, environment: str, workspace: str) -> dict[str, 
 
 
 def image_env(
-    base: Sequence[str], prefix: str, variables: Mapping[str, str], *, wants_gpu: bool, has_ca: bool
+    base: Sequence[str],
+    prefix: str,
+    path: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    wants_gpu: bool,
+    has_ca: bool,
 ) -> list[str]:
     """The ``NAME=value`` rows of ``config.Env``: the base's, changed and added to.
 
-    base: the base image's rows. variables: what activation sets. wants_gpu: whether the
-    environment asks for ``__cuda``. has_ca: whether the prefix holds conda's CA bundle.
+    base: the base image's rows. path: what comes before its PATH. variables: what activation
+    sets. wants_gpu: whether the environment asks for ``__cuda``. has_ca: whether the prefix
+    holds conda's CA bundle.
     """
     env: dict[str, str] = {}
     for row in base:
         name, _, value = row.partition("=")
         env[name] = value
-    env["PATH"] = f"{prefix}/bin:{env.get('PATH') or DEFAULT_PATH}"
+    env["PATH"] = ":".join([*path, env.get("PATH") or DEFAULT_PATH])
     env.update(variables)
     # Host values of these would reach the interpreter through Apptainer and pyxis, which
     # hand the host's environment on; one that the image sets, even to nothing, wins.

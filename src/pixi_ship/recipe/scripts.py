@@ -32,14 +32,24 @@ def shell_quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def exports(prefix: str, variables: Mapping[str, str], scripts: Sequence[str]) -> str:
-    """Shell lines that activate: idempotent, without ``trap``, ``set`` or bash's own words."""
+def exports(
+    prefix: str, path: Sequence[str], variables: Mapping[str, str], scripts: Sequence[str]
+) -> str:
+    """Shell lines that activate: idempotent, without ``trap``, ``set`` or bash's own words.
+
+    path: directories that PATH shall begin with, first one first.
+    """
     marker = shell_quoted(prefix)
-    lines = [
-        'case ":${PATH:-}:" in',
-        f"  *:{prefix}/bin:*) ;;",
-        f'  *) export PATH="{prefix}/bin${{PATH:+:$PATH}}" ;;',
-        "esac",
+    lines = []
+    for directory in reversed(path):
+        word = shell_quoted(directory)
+        lines += [
+            'case ":${PATH:-}:" in',
+            f"  *:{word}:*) ;;",
+            f'  *) export PATH={word}"${{PATH:+:$PATH}}" ;;',
+            "esac",
+        ]
+    lines += [
         f'if [ "${{PIXI_SHIP_ACTIVE:-}}" != {marker} ]; then',
         *(f"  export {name}={shell_quoted(value)}" for name, value in variables.items()),
     ]
@@ -51,14 +61,19 @@ def exports(prefix: str, variables: Mapping[str, str], scripts: Sequence[str]) -
     return "\n".join(lines)
 
 
-def entrypoint(prefix: str, variables: Mapping[str, str], scripts: Sequence[str]) -> bytes:
+def entrypoint(
+    prefix: str, path: Sequence[str], variables: Mapping[str, str], scripts: Sequence[str]
+) -> bytes:
     """``/app/entrypoint.sh``: ENTRYPOINT, a command, or sourced without its last line."""
-    return _ENTRY.format(prefix=prefix, activate=exports(prefix, variables, scripts)).encode()
+    activate = exports(prefix, path, variables, scripts)
+    return _ENTRY.format(prefix=prefix, activate=activate).encode()
 
 
-def hook(prefix: str, variables: Mapping[str, str], scripts: Sequence[str]) -> bytes:
+def hook(
+    prefix: str, path: Sequence[str], variables: Mapping[str, str], scripts: Sequence[str]
+) -> bytes:
     """A hook for login shells and Apptainer, which source it."""
-    return (exports(prefix, variables, scripts) + "\n").encode()
+    return (exports(prefix, path, variables, scripts) + "\n").encode()
 
 
 def charliecloud_environment(rows: Sequence[str]) -> bytes:
