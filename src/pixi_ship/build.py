@@ -91,11 +91,11 @@ class Builder:
         if (merge_known := self.remembered_merge()) is not None:
             return merge_known
         packages = self.selection.packages
-        self.archives.get_all(list(packages))
+        sizes = [each.path.stat().st_size for each in self.archives.get_all(list(packages))]
         boundary = len(self.selection.environment.conda)
         paths = [self._paths(package) for package in packages]
         names = [package.file_name for package in packages]
-        found = merge(names, paths[:boundary], paths[boundary:])
+        found = merge(names, paths[:boundary], paths[boundary:], sizes)
         key = environment_key(self.selection, self.archives)
         self.cache.write_note("merge", key, found.to_json())
         return found
@@ -109,7 +109,7 @@ class Builder:
             found = Merge.from_json(note)
         except (KeyError, TypeError, ValueError):
             return None
-        return found if len(found.placements) == len(self.selection.packages) else None
+        return found if len(found.sizes) == len(self.selection.packages) else None
 
     def _paths(self, package: LockedPackage) -> tuple[str, ...]:
         key = package_key(self.selection, self.archives.identity(package))

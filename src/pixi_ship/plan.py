@@ -217,15 +217,17 @@ def layer_recipes(
     layers: list[LayerRecipe] = []
     joined = merge.groups if merge else ()
     conda, pypi = range(boundary), range(boundary, len(packages))
-    units = [_units(packages, conda, joined), _units(packages, pypi, joined)]
+    sizes = merge.sizes if merge else tuple(package.size or 0 for package in packages)
+    units = [_units(packages, sizes, conda, joined), _units(packages, sizes, pypi, joined)]
     budgets = _budgets([len(each) for each in units], options.max_layers)
     if len(joined) and any(min(group) < boundary <= max(group) for group in joined):
         # A wheel lies over a conda package's file: they share a layer, conda's.
-        units, budgets = [_units(packages, range(len(packages)), joined)], [options.max_layers]
+        units = [_units(packages, sizes, range(len(packages)), joined)]
+        budgets = [options.max_layers - 1]
     for each, budget in zip(units, budgets, strict=True):
         if each:
             layers += [
-                _recipe(selection, archives, merge, members, options)
+                _recipe(selection, archives, merge, members, sizes, options)
                 for members in split(each, budget)
             ]
     return tuple(layers)
@@ -247,14 +249,17 @@ def _budgets(counts: Sequence[int], max_layers: int) -> list[int]:
 
 
 def _units(
-    packages: Sequence[LockedPackage], indices: range, joined: Sequence[frozenset[int]]
+    packages: Sequence[LockedPackage],
+    sizes: Sequence[int],
+    indices: range,
+    joined: Sequence[frozenset[int]],
 ) -> list[Unit]:
     group_of = {index: group for group in joined for index in group}
     units = []
     for index in indices:
         group = sorted(group_of.get(index, {index}))
         if group[0] == index:
-            size = sum(packages[each].size or 0 for each in group)
+            size = sum(sizes[each] for each in group)
             units.append(Unit(packages[index].name, size, tuple(group)))
     return units
 
@@ -264,6 +269,7 @@ def _recipe(
     archives: Archives,
     merge: Merge | None,
     members: tuple[int, ...],
+    sizes: Sequence[int],
     options: Options,
 ) -> LayerRecipe:
     packages = [selection.packages[index] for index in members]
@@ -293,7 +299,7 @@ def _recipe(
         key=key,
         members=members,
         names=tuple(package.file_name for package in packages),
-        archive_size=sum(package.size or 0 for package in packages),
+        archive_size=sum(sizes[index] for index in members),
         with_python=with_python,
     )
 

@@ -85,9 +85,14 @@ def _show(found: Plan, base: str) -> None:
     forecast = "" if found.merge else " (a forecast: no package was read yet)"
     click.echo(f"layers       {len(found.layers) + 1}, of which {made} are made{forecast}")
     for recipe, known in found.layers:
-        size = human_size(known.size) if known else f"({human_size(recipe.archive_size)})"
+        size = human_size(known.size) if known else _forecast(recipe.archive_size)
         click.echo(f"  {'cached' if known else 'to do ':6} {size:>12}  {recipe.title}")
     click.echo("  to do                manifest, lock, entrypoint, activation")
     for each in environment.unbuildable:
         click.echo(f"cannot build {each.name} ({each.obstacle}): {each.location}")
     print_warnings(warnings(selection, found.merge))
+
+
+def _forecast(size: int) -> str:
+    """The archives' size, in brackets; locks do not tell it for wheels."""
+    return f"({human_size(size)})" if size else "(unknown)"

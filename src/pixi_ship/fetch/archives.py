@@ -15,9 +15,9 @@ from rattler.networking import Client
 from rattler.package_streaming import download_to_writer
 
 from pixi_ship.cache import Cache
-from pixi_ship.digest import BLOCK
+from pixi_ship.digest import BLOCK, digest_file
 from pixi_ship.errors import DigestMismatch, FetchError
-from pixi_ship.fetch.location import local_path, redacted
+from pixi_ship.fetch.location import local_path, redacted, redacted_text
 from pixi_ship.lock.model import LockedPackage
 
 PARALLEL = 8
@@ -26,6 +26,7 @@ _HINT_DIGEST = (
     "the file is damaged, or was replaced after the lock was written; "
     "run 'pixi update' if the new one is wanted"
 )
+_HINT_LOCAL = "the lock names this file: put it there, or run 'pixi lock' where it moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,14 @@ class Archives:
     fetched: int = 0
     fetched_bytes: int = 0
     _client: Client | None = field(default=None, init=False)
+    _checked: set[str] = field(default_factory=set, init=False)
+    _local: dict[str, str] = field(default_factory=dict, init=False)
 
     def identity(self, package: LockedPackage) -> str:
-        """What the lock says the archive's bytes are: its sha256, or else its md5 or place."""
+        """What the lock says the archive's bytes are: its sha256, or else its md5 or place.
+
+        A file on this machine that the lock has no digest for is named by its present bytes.
+        """
         if package.sha256:
             return f"sha256-{package.sha256}"
         md5 = getattr(package, "md5", None)
@@ -60,7 +66,9 @@ class Archives:
             return f"md5-{md5}"
         path = local_path(package.location, self.root)
         if path is not None:
-            return f"sha256-{_digest_of(path, str(package))}"
+            if package.location not in self._local:
+                self._local[package.location] = _digest_of(path, str(package))
+            return f"sha256-{self._local[package.location]}"
         return f"url-{hashlib.sha256(package.location.encode()).hexdigest()}"
 
     def get_all(self, packages: list[LockedPackage]) -> list[Fetched]:
@@ -80,9 +88,19 @@ class Archives:
         if known is None:
             note = self.cache.note("archives", identity)
             known = str(note["sha256"]) if note else None
-        if known and (path := self.cache.archive(known)).is_file():
-            return Fetched(path, known)
+        if known and self._is_cached(known):
+            return Fetched(self.cache.archive(known), known)
         return self._fetch(package, identity)
+
+    def _is_cached(self, sha256: str) -> bool:
+        """Whether the cache holds these bytes; a file that rotted there does not count."""
+        if sha256 in self._checked:
+            return True
+        path = self.cache.archive(sha256)
+        if not path.is_file() or digest_file(path).hex != sha256:
+            return False
+        self._checked.add(sha256)
+        return True
 
     def _fetch(self, package: LockedPackage, identity: str) -> Fetched:
         local = local_path(package.location, self.root)
@@ -100,10 +118,11 @@ class Archives:
                 else:
                     self._download(package, writer)
             except OSError as error:
-                if error.filename is None and local is None:
+                if error is writer.failure or (error.filename is None and local is None):
                     raise
                 raise FetchError(
-                    f"fetching {package} from {redacted(package.location)}: {error.strerror}"
+                    f"fetching {package} from {redacted(package.location)}: {error.strerror}",
+                    hint=_HINT_LOCAL,
                 ) from error
             sha256 = writer.finish()
             file.flush()
@@ -112,6 +131,7 @@ class Archives:
             Path(file.name).replace(target)
         if not identity.startswith("sha256-"):
             self.cache.write_note("archives", identity, {"sha256": sha256})
+        self._checked.add(sha256)
         self.fetched += 1
         self.fetched_bytes += writer.size
         return Fetched(target, sha256)
@@ -185,14 +205,9 @@ class _CheckingWriter:
         return got
 
 
-def redacted_text(text: str) -> str:
-    """A foreign message with every URL in it redacted."""
-    return " ".join(redacted(word) if "://" in word else word for word in text.split(" "))
-
-
 def _digest_of(path: Path, name: str) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise FetchError(f"reading {name} at {path}: {error.strerror}") from error
+        raise FetchError(f"reading {name} at {path}: {error.strerror}", hint=_HINT_LOCAL) from error

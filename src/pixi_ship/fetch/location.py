@@ -6,7 +6,14 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-_TOKEN = re.compile(r"/t/[^/]+/")  # conda's channel tokens: https://host/t/<token>/channel
+_TOKEN = re.compile(r"/t/[^/]+(?=/|\Z)")  # conda's channel tokens: https://host/t/<token>/channel
+# The same in running text. ``git@`` of an ssh address is no secret, a lone name of https is.
+_SECRETS = (
+    (re.compile(r"((?:^|[^\w.+-])[\w.+-]*ssh://[^\s/@:'\"]*):[^\s/@'\"]*@"), r"\1@"),
+    (re.compile(r"((?:^|[^\w.+-])(?![\w.+-]*ssh:)[a-zA-Z][\w.+-]*://)[^\s/'\"]*@"), r"\1"),
+    (re.compile(r"(://[^\s'\"?#]*?)/t/[^\s/'\"]+"), r"\1"),
+)
+_QUERY = re.compile(r"(://[^\s'\"?#]*)\?[^\s'\"#)]*")
 
 
 def redacted(location: str) -> str:
@@ -15,7 +22,21 @@ def redacted(location: str) -> str:
         return location
     parts = urlsplit(location)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, _TOKEN.sub("/", parts.path), "", ""))
+    return urlunsplit((parts.scheme, host, _TOKEN.sub("", parts.path), "", ""))
+
+
+def redacted_text(text: str) -> str:
+    """A foreign message with every URL in it redacted."""
+    return _QUERY.sub(r"\1", redacted_document(text))
+
+
+def redacted_document(text: str) -> str:
+    """A manifest or lock without the credentials in its URLs; nothing else changes."""
+    if "://" not in text:
+        return text
+    for pattern, kept in _SECRETS:
+        text = pattern.sub(kept, text)
+    return text
 
 
 def local_path(location: str, root: Path) -> Path | None:

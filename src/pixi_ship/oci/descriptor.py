@@ -97,7 +97,11 @@ class Blob:
         got = Digest(digest.hexdigest())
         if left or got != self.descriptor.digest:
             raise DigestMismatch(
-                self.name, want=str(self.descriptor.digest), got=str(got), says="its manifest"
+                self.name,
+                want=str(self.descriptor.digest),
+                got=str(got),
+                says="its manifest",
+                hint="the file is damaged: remove it, then run the same again",
             )
 
     def copy_to(self, write: Callable[[bytes], object]) -> None:

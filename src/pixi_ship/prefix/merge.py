@@ -25,13 +25,17 @@ class Contested:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Where every package's files end up. Indices run over conda packages, then wheels."""
+    """Where every package's files end up. Indices run over conda packages, then wheels.
+
+    sizes: bytes of each archive, which the lock does not tell for wheels.
+    """
 
     placements: tuple[Placement, ...]
     groups: tuple[frozenset[int], ...]
     contested: tuple[Contested, ...]
     link_scripts: Mapping[str, str]
     has_ca: bool
+    sizes: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """For a note in the cache."""
@@ -41,6 +45,7 @@ class Merge:
             "contested": [[each.path, each.winner, each.losers] for each in self.contested],
             "link_scripts": dict(self.link_scripts),
             "has_ca": self.has_ca,
+            "sizes": list(self.sizes),
         }
 
     @classmethod
@@ -54,15 +59,20 @@ class Merge:
             tuple(Contested(path, winner, tuple(losers)) for path, winner, losers in contested),
             cast("dict[str, str]", note["link_scripts"]),
             bool(note["has_ca"]),
+            tuple(cast("list[int]", note["sizes"])),
         )
 
 
 def merge(
-    names: Sequence[str], conda: Sequence[Sequence[str]], pypi: Sequence[Sequence[str]]
+    names: Sequence[str],
+    conda: Sequence[Sequence[str]],
+    pypi: Sequence[Sequence[str]],
+    sizes: Sequence[int] = (),
 ) -> Merge:
     """Decide every contested path.
 
-    names: file names, for reports. conda, pypi: per package, the paths it writes. Conda
+    names: file names, for reports. sizes: of the archives, in bytes, passed on. conda, pypi:
+    per package, the paths it writes. Conda
     packages follow rattler's rule; wheels are laid over them, the later one over the earlier.
     Raises TreeConflict where a wheel has a file and another package a directory.
     """
@@ -101,6 +111,7 @@ def merge(
             if _LINK_SCRIPT.match(path) and "post-link" in path
         },
         has_ca=any("ssl/cacert.pem" in paths for paths in conda),
+        sizes=tuple(sizes),
     )
 
 
