@@ -334,10 +334,11 @@ def check_base(selection: Selection, base: BaseImage, facts: BaseFacts) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """An image, and what activating its environment does."""
+    """An image, what activating its environment does, and the files of its last layer."""
 
     image: Image
     activation: Activation
+    configuration: tuple[str, ...]
 
 
 def assemble(
@@ -366,7 +367,7 @@ def assemble(
         on_scratch=not base.layers,
         has_bash=facts.has_bash,
     )
-    configuration = _configuration_layer(recipe, options.compression)
+    configuration, files_of_it = _configuration_layer(recipe, options.compression)
     ours = [_layer(each.known, builder.cache, options) for each in built]
     history = [
         {
@@ -388,7 +389,7 @@ def assemble(
     image = make_image(
         [*base.layers, *ours, configuration], config, selection.platform, annotations=labels
     )
-    return Assembled(image, activation)
+    return Assembled(image, activation, files_of_it)
 
 
 def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:
@@ -396,13 +397,13 @@ def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:
     return Layer(Blob(descriptor, cache.blob(known.digest)), known.diff_id, known.uncompressed_size)
 
 
-def _configuration_layer(recipe: Recipe, compression: Compression) -> Layer:
+def _configuration_layer(recipe: Recipe, compression: Compression) -> tuple[Layer, tuple[str, ...]]:
     pieces: list[bytes] = []
     append: Callable[[bytes], None] = pieces.append
     written = write_layer(ConfigurationTree(recipe), append, compression)
     descriptor = Descriptor(compression.media_type, written.digest, written.size)
     blob = Blob(descriptor, data=b"".join(pieces))
-    return Layer(blob, written.diff_id, written.uncompressed_size)
+    return Layer(blob, written.diff_id, written.uncompressed_size), written.listing
 
 
 def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str, str]:

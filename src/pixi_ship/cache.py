@@ -14,10 +14,13 @@ locked while its owner lives and swept by the next one.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import glob
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +31,8 @@ from pixi_ship.digest import Digest
 from pixi_ship.errors import CacheError
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
+_HINT = "choose another place with --cache-dir or PIXI_SHIP_CACHE_DIR"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MARKER = "Signature: 8a477f597d28d172789f06886806bc55\n# This is the cache of pixi-ship.\n"
 
 
@@ -78,11 +83,21 @@ class Cache:
     def temporary(self) -> Iterator[BinaryIO]:
         """A new locked file in ``tmp``; removed at the end unless it was renamed."""
         directory = self._prepared()
-        # Locked for as long as its owner lives: an unlocked file in tmp is an orphan.
-        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            # Between its creation and its lock a file looks like an orphan: no sweep then.
+            with _locked(directory, fcntl.LOCK_SH):
+                file = tempfile.NamedTemporaryFile(dir=directory, delete=False)  # noqa: SIM115
+                # Locked for as long as its owner lives: an unlocked file in tmp is an orphan.
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with file:
             try:
                 yield file  # type: ignore[misc]
+            except OSError as error:
+                if error.errno in _FULL and error.filename is None:
+                    raise self._unwritable(error) from error
+                raise
             finally:
                 with suppress(FileNotFoundError):
                     Path(file.name).unlink()
@@ -90,8 +105,9 @@ class Cache:
     def sweep(self) -> int:
         """Remove what killed processes left in ``tmp``; returns how many files."""
         swept = 0
-        with suppress(FileNotFoundError):
-            for path in (self.root / "tmp").iterdir():
+        directory = self.root / "tmp"
+        with suppress(FileNotFoundError), _locked(directory, fcntl.LOCK_EX):
+            for path in directory.iterdir():
                 with suppress(OSError), path.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
@@ -106,10 +122,25 @@ class Cache:
                 (self.root / "CACHEDIR.TAG").write_text(_MARKER)
             except OSError as error:
                 raise CacheError(
-                    f"making the cache at {self.root}: {error.strerror}",
-                    hint="choose another place with --cache-dir or PIXI_SHIP_CACHE_DIR",
+                    f"making the cache at {self.root}: {error.strerror}", hint=_HINT
                 ) from error
         return directory
+
+    def _unwritable(self, error: OSError) -> CacheError:
+        space = "free some space, or " if error.errno in _FULL else ""
+        return CacheError(
+            f"writing to the cache at {self.root}: {error.strerror}", hint=f"{space}{_HINT}"
+        )
+
+
+@contextmanager
+def _locked(directory: Path, how: int) -> Iterator[None]:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_json(path: Path) -> Mapping[str, object] | None:
@@ -131,9 +162,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp", delete=False
-    ) as file:
+    sweep_beside(path)
+    with _locked(path.parent, fcntl.LOCK_SH):
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115
+            dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp", delete=False
+        )
+        fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
         try:
             yield file  # type: ignore[misc]
             file.flush()
@@ -143,6 +178,52 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with suppress(FileNotFoundError):
                 Path(file.name).unlink()
             raise
+
+
+@contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """A new directory beside ``path``, to be renamed to it; it vanishes if that was not done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_beside(path)
+    with _locked(path.parent, fcntl.LOCK_SH):
+        fresh = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+        handle = os.open(fresh, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield Path(fresh)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        os.close(handle)
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what killed processes left of ``path``, files and directories."""
+    pattern = f".{glob.escape(path.name[:100])}.*.tmp"
+    if not any(path.parent.glob(pattern)):
+        return
+    with suppress(OSError), _locked(path.parent, fcntl.LOCK_EX):
+        for orphan in path.parent.glob(pattern):
+            with suppress(OSError):
+                _remove_orphan(orphan)
+
+
+def _remove_orphan(orphan: Path) -> None:
+    handle = os.open(orphan, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if orphan.is_dir():
+            shutil.rmtree(orphan, ignore_errors=True)
+        else:
+            orphan.unlink()
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for the directory."""
+    with _locked(directory, fcntl.LOCK_EX):
+        yield
 
 
 def _checked(key: str) -> str:

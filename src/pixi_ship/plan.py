@@ -117,8 +117,10 @@ def select(
             hint="the lock is out of date: run 'pixi lock'",
         )
     environment = choose(lock, options.environment, options.platform)
-    _check_fresh(workspace, environment)
-    declared = workspace.cuda_versions(environment.name, environment.platform.name)
+    locked = environment.platform
+    platform = workspace.platform_name(locked.name, locked.subdir, locked.virtual_packages)
+    _check_fresh(workspace, environment, platform)
+    declared = workspace.cuda_versions(environment.name, platform)
     wants_cuda = requirements(environment, "__cuda", declared)
     if options.cuda is not None:
         check(wants_cuda, "__cuda", options.cuda, "--cuda")
@@ -153,12 +155,12 @@ def select(
     )
 
 
-def _check_fresh(workspace: Workspace, environment: LockedEnvironment) -> None:
+def _check_fresh(workspace: Workspace, environment: LockedEnvironment, platform: str) -> None:
     """Raise LockError where the manifest asks for a package that the lock has not."""
     locked = {package.name for package in environment.conda}
     locked |= {each.name for each in environment.unbuildable}
     subdir = environment.platform.subdir
-    targets = (environment.platform.name, subdir, subdir.partition("-")[0], "unix")
+    targets = (platform, environment.platform.name, subdir, subdir.partition("-")[0], "unix")
     for name in workspace.dependency_names(environment.name, tuple(dict.fromkeys(targets))):
         if name.lower() not in locked and environment.name in workspace.environments:
             raise LockError(

@@ -43,11 +43,16 @@ from pixi_ship.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What :func:`plan` found; ``merge`` is None while no build has read the packages."""
+    """What :func:`plan` found.
+
+    merge: None while no build has read the packages. assembled: the image that a build would
+    give, where every layer is made already and the base is on this machine.
+    """
 
     selection: Selection
     layers: tuple[tuple[LayerRecipe, KnownLayer | None], ...]
     merge: Merge | None
+    assembled: Assembled | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +76,18 @@ def plan(
     selection = select(workspace, options, interpreters)
     archives = Archives(cache, workspace.root, offline=True)
     builder = Builder(cache, archives, selection, options, Silence())
-    merge = None if selection.environment.unbuildable else builder.remembered_merge()
+    merged = None if selection.environment.unbuildable else builder.remembered_merge()
+    recipes = layer_recipes(selection, archives, merged, options)
+    layers = [(recipe, known_layer(cache, recipe.key)) for recipe in recipes]
+    assembled = None
     if options.base.transport is not Transport.DOCKER:  # that would need the network
         base = read_image(options.base, selection.platform)
-        check_base(selection, base, base_facts(base, cache))
-    recipes = layer_recipes(selection, archives, merge, options)
-    return Plan(
-        selection,
-        tuple((recipe, known_layer(cache, recipe.key)) for recipe in recipes),
-        merge,
-    )
+        facts = base_facts(base, cache)
+        check_base(selection, base, facts)
+        made = [BuiltLayer(recipe, known, True) for recipe, known in layers if known]
+        if merged is not None and len(made) == len(layers):
+            assembled = assemble(builder, base, facts, made, merged)
+    return Plan(selection, tuple(layers), merged, assembled)
 
 
 def build(

@@ -90,7 +90,7 @@ def checked_path(raw: str) -> str:
         path = path[2:].lstrip("/")
     if path.startswith("/"):
         raise ValueError(f"absolute path {raw!r}")
-    if "//" in path or "/./" in path:
+    if "//" in path or "/./" in path or path.endswith("/."):
         path = "/".join(part for part in path.split("/") if part not in ("", "."))
     if ".." in path and ".." in path.split("/"):
         raise ValueError(f"path {raw!r} climbs out with '..'")

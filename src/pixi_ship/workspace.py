@@ -120,13 +120,36 @@ class Workspace:
         for feature in self.features(environment):
             tables = [feature, *(_table(_table(feature, "target"), each) for each in targets)]
             for table in tables:
-                yield from _table(table, "dependencies")
+                for name, spec in _table(table, "dependencies").items():
+                    # "when" makes it depend on the machine's virtual packages.
+                    if not (isinstance(spec, Mapping) and "when" in spec):
+                        yield name
 
     def _activations(self, environment: str) -> Iterator[Mapping[str, object]]:
         for feature in self.features(environment):
             for target in ("linux-64", "linux", "unix"):
                 yield _table(_table(_table(feature, "target"), target), "activation")
             yield _table(feature, "activation")
+
+    def platform_name(self, name: str, subdir: str, virtual_packages: Sequence[str]) -> str:
+        """What the manifest calls a locked platform: locks name some of them ``p1``, ``p2``.
+
+        A row of another name is meant if it is for the same subdir and asks for the same CUDA.
+        """
+        rows = list(self._platform_rows())
+        if any(row.get("name", row.get("platform")) == name for row in rows):
+            return name
+        cuda = {
+            each.partition("=")[2].partition("=")[0]
+            for each in virtual_packages
+            if each.partition("=")[0] == "__cuda"
+        }
+        alike = [
+            str(row["name"])
+            for row in rows
+            if row.get("platform") == subdir and "name" in row and set(_cuda(row.get("cuda"))) == cuda
+        ]
+        return alike[0] if len(alike) == 1 else name
 
     def _platform_rows(self) -> Iterator[Mapping[str, object]]:
         project = _table(self.table, "workspace") or _table(self.table, "project")

@@ -68,7 +68,7 @@ def references(folder: Path) -> dict[str, str]:
 FORMS = tuple(references(Path()))
 
 
-def ship(*words: str) -> dict[str, Any]:
+def ship(*words: str | Path) -> dict[str, Any]:
     """Run pixi-ship with `--json` and return its document."""
     done = run(sys.executable, "-m", "pixi_ship", *words, "--json")
     if done.returncode:

@@ -33,7 +33,7 @@ def _records(change: Callable[[dict[str, Any], Prefix], None]) -> Callable[[Pref
             if node.kind == "record":
                 document = copy.deepcopy(node.record)
                 change(document, prefix)
-                changed[path] = replace(node, record=document)
+                changed[path] = replace(node, content=b"", record=document)
         return changed
 
     return apply
@@ -64,10 +64,7 @@ def _without(*paths: str) -> Callable[[Prefix], Prefix]:
 def _without_empty_directories(prefix: Prefix) -> Prefix:
     """Drop directories that hold nothing and that no record lists."""
     listed = {
-        path
-        for node in prefix.values()
-        if node.kind == "record"
-        for path in node.record["files"]
+        path for node in prefix.values() if node.kind == "record" for path in node.record["files"]
     }
     kept = {
         parent
@@ -108,8 +105,7 @@ def _stale_bytecode(prefix: Prefix) -> Prefix:
             stale |= {
                 path
                 for path in rows
-                if (source := source_path(path))
-                and "prefix_placeholder" in rows.get(source, ())
+                if (source := source_path(path)) and "prefix_placeholder" in rows.get(source, ())
             }
 
     def unlist(document: dict[str, Any], _: Prefix) -> None:
@@ -118,8 +114,6 @@ def _stale_bytecode(prefix: Prefix) -> Prefix:
         document["files"] = [path for path in document["files"] if path not in stale]
 
     return _records(unlist)(_without(*stale)(prefix))
-
-
 
 
 DIFFERENCES = (

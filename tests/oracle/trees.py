@@ -167,5 +167,5 @@ def _in_tar(tar: tarfile.TarFile) -> Prefix:
 
 def _file(name: str, mode: int, content: bytes) -> Node:
     if name.startswith("conda-meta/") and name.endswith(".json"):
-        return Node("record", mode, record=json.loads(content))
+        return Node("record", mode, content, record=json.loads(content))
     return Node("file", mode, content)

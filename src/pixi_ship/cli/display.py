@@ -19,6 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from pixi_ship.fetch.location import redacted
 from pixi_ship.plan import Selection, way_out
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
@@ -60,7 +61,7 @@ def environment_json(selection: Selection) -> dict[str, object]:
         "unbuildable": [
             {
                 "name": each.name,
-                "location": each.location,
+                "location": redacted(each.location),
                 "obstacle": each.obstacle.value,
                 "way_out": way_out(each),
             }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pixi_ship.cache import Cache
 from pixi_ship.cli.display import (
     environment_json,
     human_size,
@@ -14,11 +15,14 @@ from pixi_ship.cli.display import (
     warnings,
 )
 from pixi_ship.cli.options import resolve, shared_options
+from pixi_ship.plan import listing
+from pixi_ship.fetch.location import redacted
 from pixi_ship.ship import Plan, plan
 
 
 @click.command("plan")
 @shared_options
+@click.option("--files", is_flag=True, help="List every file of the layers made already.")
 def plan_command(
     workspace: Path | None,
     environment: str | None,
@@ -30,6 +34,7 @@ def plan_command(
     compile_bytecode: bool,
     cache_dir: Path | None,
     as_json: bool,
+    files: bool,
 ) -> None:
     """Show what would be built: layers, sizes, reuse, warnings; reads nothing big."""
     request = resolve(
@@ -44,10 +49,23 @@ def plan_command(
         cache_dir=cache_dir,
     )
     found = plan(request.workspace, request.options, request.cache, request.interpreters)
+    listed = _files(found, request.cache) if files else None
     if as_json:
-        print_json(_json(found, str(request.options.base)))
-    else:
-        _show(found, str(request.options.base))
+        document = _json(found, str(request.options.base))
+        print_json(document if listed is None else {**document, "files": listed})
+        return
+    _show(found, str(request.options.base))
+    for row in listed or ():
+        click.echo(row)
+
+
+def _files(found: Plan, cache: Cache) -> list[str]:
+    """Every file that is known: ``kind mode size path``, a row each, by path."""
+    rows: set[str] = set(found.assembled.configuration if found.assembled else ())
+    for recipe, known in found.layers:
+        if known:
+            rows.update(listing(cache, recipe.key) or ())
+    return sorted(rows, key=lambda row: row.split(" ", 3)[3])
 
 
 def _json(found: Plan, base: str) -> dict[str, object]:
@@ -56,6 +74,7 @@ def _json(found: Plan, base: str) -> dict[str, object]:
         "base": base,
         "buildable": not found.selection.environment.unbuildable,
         "final": found.merge is not None,
+        "digest": str(found.assembled.image.digest) if found.assembled else None,
         "layers": [
             {
                 "key": recipe.key,
@@ -87,9 +106,11 @@ def _show(found: Plan, base: str) -> None:
     for recipe, known in found.layers:
         size = human_size(known.size) if known else _forecast(recipe.archive_size)
         click.echo(f"  {'cached' if known else 'to do ':6} {size:>12}  {recipe.title}")
-    click.echo("  to do                manifest, lock, entrypoint, activation")
+    click.echo("  always               manifest, lock, entrypoint, activation")
+    if found.assembled:
+        click.echo(f"digest       {found.assembled.image.digest}, as built before")
     for each in environment.unbuildable:
-        click.echo(f"cannot build {each.name} ({each.obstacle}): {each.location}")
+        click.echo(f"cannot build {each.name} ({each.obstacle}): {redacted(each.location)}")
     print_warnings(warnings(selection, found.merge))
 
 

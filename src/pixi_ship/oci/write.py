@@ -6,14 +6,13 @@ new ``index.json`` in one rename, so it is at every moment a layout of complete 
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pixi_ship.cache import replacing, write_atomically
+from pixi_ship.cache import alone, replacing, replacing_directory, write_atomically
 from pixi_ship.errors import ImageError, UsageError
 from pixi_ship.layer.tar import TarWriter
 from pixi_ship.oci.decompress import decompressed
@@ -28,10 +27,21 @@ _Report = Callable[[int], None]
 
 
 def write_image(image: Image, reference: Reference, report: _Report = lambda size: None) -> None:
-    """Write ``image`` to ``reference``; raises ImageError or OSError, and leaves no part of it.
+    """Write ``image`` to ``reference``; raises ImageError, and leaves no part of it.
 
     report: called with each number of bytes written.
     """
+    try:
+        _write(image, reference, report)
+    except OSError as error:
+        space = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise ImageError(
+            f"writing {reference}: {error.strerror or error}",
+            hint=f"{space}choose another place with --to",
+        ) from error
+
+
+def _write(image: Image, reference: Reference, report: _Report) -> None:
     if reference.transport is Transport.OCI:
         _write_layout(image, reference, report)
     elif reference.transport is Transport.OCI_ARCHIVE:
@@ -69,23 +79,27 @@ def check_writable(reference: Reference) -> None:
 def _write_layout(image: Image, reference: Reference, report: _Report) -> None:
     target = Path(reference.path)
     if (target / "oci-layout").is_file():
-        _add_blobs(image, target, report)
-        rows = _index_rows(target / "index.json")
-        write_atomically(target / "index.json", _index(image, reference.tag, rows))
+        _add_to_layout(image, target, reference.tag, report)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(OSError):
-        target.rmdir()  # an empty directory may be in the way
-    fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    try:
+    with replacing_directory(target) as fresh:
         fresh.chmod(0o755)
         _add_blobs(image, fresh, report)
-        write_atomically(fresh / "oci-layout", _LAYOUT)
-        write_atomically(fresh / "index.json", _index(image, reference.tag, []))
-        fresh.rename(target)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+        (fresh / "oci-layout").write_bytes(_LAYOUT)
+        (fresh / "index.json").write_bytes(_index(image, reference.tag, []))
+        try:
+            fresh.rename(target)  # an empty directory may be in the way
+        except OSError:
+            if not (target / "oci-layout").is_file():
+                raise
+            # Another build made the same layout meanwhile.
+            _add_to_layout(image, target, reference.tag, report)
+
+
+def _add_to_layout(image: Image, target: Path, tag: str | None, report: _Report) -> None:
+    _add_blobs(image, target, report)
+    with alone(target / "blobs"):  # or another build's tag could be lost
+        rows = _index_rows(target / "index.json")
+        write_atomically(target / "index.json", _index(image, tag, rows))
 
 
 def _add_blobs(image: Image, layout: Path, report: _Report) -> None:

@@ -15,7 +15,15 @@ from pixi_ship.tree import checked_path
 _MAX_INFO_FILE = 512 << 20
 _WANTED = frozenset(
     f"info/{name}"
-    for name in ("index.json", "paths.json", "link.json", "files", "has_prefix", "no_link")
+    for name in (
+        "index.json",
+        "paths.json",
+        "link.json",
+        "files",
+        "has_prefix",
+        "no_link",
+        "no_softlink",
+    )
 )
 # The default that conda-build replaced before it wrote one per package (conda_build/config.py).
 _OLD_PLACEHOLDER = "/opt/anaconda1anaconda2" + "anaconda3"
@@ -169,8 +177,10 @@ def _paths_entry(row: Mapping[str, object]) -> PathsEntry:
 
 def _paths_before_paths_json(texts: Mapping[str, bytes]) -> tuple[PathsEntry, ...]:
     """Rows from ``info/files``, ``has_prefix`` and ``no_link``, as packages of 2016 have them."""
+    if "info/files" not in texts:
+        raise ValueError("there is neither info/paths.json nor info/files")
     placeholders = dict(_has_prefix(texts.get("info/has_prefix", b"").decode("utf-8")))
-    no_link = set(_lines(texts, "info/no_link"))
+    no_link = {*_lines(texts, "info/no_link"), *_lines(texts, "info/no_softlink")}
     return tuple(
         PathsEntry(
             path=checked_path(line),
@@ -189,14 +199,20 @@ def _lines(texts: Mapping[str, bytes], name: str) -> list[str]:
 def _has_prefix(text: str) -> list[tuple[str, PrefixPlaceholder]]:
     """Rows of ``has_prefix``: ``path``, or ``placeholder mode path`` with quotes around any."""
     found = []
-    for line in text.splitlines():
-        words = re.findall(r'"[^"]*"|\S+', line)
-        values = [word.strip('"') for word in words]
-        if len(values) == 1:
-            found.append((values[0], PrefixPlaceholder(_OLD_PLACEHOLDER, FileMode.TEXT)))
-        elif len(values) == 3:
-            found.append((values[2], PrefixPlaceholder(values[0], FileMode(values[1]))))
+    for line in filter(str.strip, text.splitlines()):
+        words = [_unquoted(word) for word in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', line)]
+        if len(words) == 1:
+            found.append((words[0], PrefixPlaceholder(_OLD_PLACEHOLDER, FileMode.TEXT)))
+        elif len(words) == 3:
+            mode = FileMode(words[1].lower())
+            found.append((words[2], PrefixPlaceholder(words[0], mode)))
+        else:
+            raise ValueError(f"info/has_prefix holds {line!r}")
     return found
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word.startswith('"') else word
 
 
 def _entry_points(texts: Mapping[str, bytes]) -> tuple[EntryPoint, ...]:

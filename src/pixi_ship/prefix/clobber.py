@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pixi_ship.tree import parents
 
 CLOBBERS = "__clobbers__"
+_Owners = dict[str, int | list[int]]  # path → the package that writes it, or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def find_clobbers(paths: Sequence[Sequence[str]]) -> tuple[Clobber, ...]:
 
     paths: per package, in link order, the files and links it writes (relative to the prefix).
     """
-    owners: dict[str, int | list[int]] = {}
+    owners: _Owners = {}
     for index, each in enumerate(paths):
         for path in each:
             known = owners.setdefault(path, index)
@@ -58,42 +59,49 @@ def _files_over_directories(owners: Mapping[str, object]) -> set[str]:
     return {path for path in directories if path in owners}
 
 
-def _resolve(
-    owners: Mapping[str, int | list[int]], file_over_directory: set[str]
-) -> tuple[Clobber, ...]:
-    def packages_at(path: str) -> list[int]:
-        found = owners[path]
-        return found if isinstance(found, list) else [found]
+def _resolve(owners: _Owners, mixed: set[str]) -> tuple[Clobber, ...]:
+    """Decide every path of ``owners``; ``mixed`` are files here and directories there."""
+    below = _packages_below(owners, mixed)
+    # Path → the package whose file lies there, although others want a directory.
+    shadows: dict[str, int] = {}
+    for path in sorted(mixed):  # outermost first: what lies under a file is decided with it
+        last = max(below[path] | _packages_at(owners, path))
+        if last in _packages_at(owners, path) and _shadow(path, shadows) is None:
+            shadows[path] = last
+    decided = []
+    for path in sorted(owners):
+        packages = _packages_at(owners, path)
+        winner = shadows.get(path)
+        if winner is None:
+            winner = _shadow(path, shadows)
+        if winner is None:
+            winner = max(packages | below.get(path, set()))
+        is_file = path in shadows or (path not in below and _shadow(path, shadows) is None)
+        losers = packages - {winner} if is_file else packages
+        if losers:
+            decided.append(Clobber(path, winner, tuple(sorted(losers))))
+    return tuple(decided)
 
+
+def _packages_at(owners: _Owners, path: str) -> set[int]:
+    found = owners[path]
+    return set(found) if isinstance(found, list) else {found}
+
+
+def _packages_below(owners: _Owners, mixed: set[str]) -> dict[str, set[int]]:
+    """Mixed path → the packages that write something below it."""
     below: defaultdict[str, set[int]] = defaultdict(set)
-    if file_over_directory:
+    if mixed:
         for path in owners:
             for parent in parents(path):
-                if parent in file_over_directory:
-                    below[parent].update(packages_at(path))
-    # The nearest file that shadows a path, outermost first.
-    shadows: dict[str, int] = {}
-    for path in sorted(file_over_directory):
-        if any(parent in shadows for parent in parents(path)):
-            continue
-        winner = max(below[path].union(packages_at(path)))
-        if winner in packages_at(path):
-            shadows[path] = winner
-    found = []
-    for path in sorted(owners):
-        packages = packages_at(path)
-        shadow = next((shadows[each] for each in parents(path) if each in shadows), None)
-        if shadow is not None:
-            found.append(Clobber(path, shadow, tuple(packages)))
-        elif path in below and path not in shadows:
-            winner = max(below[path])
-            found.append(Clobber(path, winner, tuple(packages)))
-        elif len(packages) > 1 or path in shadows:
-            winner = shadows.get(path, max(packages))
-            losers = tuple(each for each in packages if each != winner)
-            if losers:
-                found.append(Clobber(path, winner, losers))
-    return tuple(found)
+                if parent in mixed:
+                    below[parent] |= _packages_at(owners, path)
+    return below
+
+
+def _shadow(path: str, shadows: Mapping[str, int]) -> int | None:
+    """The package whose file stands where ``path`` would need a directory."""
+    return next((shadows[each] for each in parents(path) if each in shadows), None)
 
 
 def groups(clobbers: Sequence[Clobber]) -> tuple[frozenset[int], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pixi_ship.errors import PackageError
@@ -65,6 +66,16 @@ class CondaTree:
         yield File(self._layout.in_image(path), 0o644, len(record), (record,))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A file of the archive, or (``link``) a symbolic link, that hard links can name."""
+
+    path: str
+    mode: int = 0
+    size: int = 0
+    link: str | None = None
+
+
 class _Link:
     """One pass over an archive: what is seen on the way ends up in the prefix record."""
 
@@ -88,8 +99,10 @@ class _Link:
         self._layout = layout
         self._placement = placement
         self._rows = {row.path: row for row in metadata.paths}
-        self._modes: dict[str, tuple[int, int]] = {}  # mode, size of each file passed
+        self._seen: dict[str, _Seen] = {}  # files and links passed, for hard links to them
         self._done: dict[str, InstalledPath] = {}
+        # An entry point is written last, and so replaces a script of the package itself.
+        self._commands = {f"bin/{each.command}" for each in metadata.entry_points}
 
     @property
     def installed(self) -> list[InstalledPath]:
@@ -106,6 +119,12 @@ class _Link:
                         continue
                     raise PackageError(self._name, f"{error} in the archive") from None
                 row = self._rows.get(path)
+                if member.kind == "file":
+                    self._seen[path] = _Seen(path, member.mode, member.size)
+                elif member.kind == "symlink":
+                    self._seen[path] = _Seen(path, link=member.link)
+                elif member.kind == "hardlink":
+                    self._seen[path] = self._linked(path, member.link)
                 if row is not None:
                     yield from self._member(row, member)
         missing = [
@@ -161,10 +180,8 @@ class _Link:
             return  # compiled anew from the relocated source
         target = self._target(row.path)
         placed = self._placed(target)
-        if member.kind == "file":
-            self._modes[row.path] = (member.mode, member.size)
-        if placed is None:
-            # The record still lists it, as it does after pixi laid a wheel over it.
+        if placed is None or target in self._commands:
+            # The record still lists it, as it does after something was laid over it.
             self._done[row.path] = _installed(row, target, target)
             return
         if member.kind == "directory":
@@ -183,19 +200,24 @@ class _Link:
         self._done[row.path] = _installed(row, placed, target, digest, size, "softlink")
         return Symlink(self._layout.in_image(placed), link)
 
-    def _hardlink(self, row: PathsEntry, link: str, placed: str, target: str) -> Iterator[Entry]:
+    def _linked(self, path: str, link: str) -> _Seen:
         try:
-            source = checked_path(link)
-            mode, size = self._modes[source]
+            return self._seen[checked_path(link)]
         except (ValueError, KeyError):
             raise PackageError(
-                self._name, f"{row.path!r} is a hard link to {link!r}, which came not before it"
+                self._name, f"{path!r} is a hard link to {link!r}, which came not before it"
             ) from None
-        first = self._done.get(source)
-        same = first is not None and self._rows[source].prefix_placeholder == row.prefix_placeholder
+
+    def _hardlink(self, row: PathsEntry, link: str, placed: str, target: str) -> Iterator[Entry]:
+        seen = self._seen[row.path]
+        if seen.link is not None:
+            yield self._symlink(row, seen.link, placed, target)
+            return
+        source = self._rows.get(seen.path)
+        first = self._done.get(seen.path)
+        same = source is not None and source.prefix_placeholder == row.prefix_placeholder
         is_plain = not row.path.endswith((".py", ".pyc"))
-        if same and first is not None and is_plain and self._placed(self._target(source)):
-            self._modes[row.path] = (mode, size)
+        if source and first and same and is_plain and self._is_laid_out(source):
             self._done[row.path] = _installed(
                 row, placed, target, first.sha256_in_prefix or first.sha256, first.size
             )
@@ -204,9 +226,13 @@ class _Link:
         # Relocated in another way than the file it links to: read that one again.
         with self._archive.payload() as members:
             for member in members:
-                if member.kind == "file" and checked_path(member.name) == source:
-                    yield from self._file(row, member.chunks(), mode, size, placed)
+                if member.kind == "file" and checked_path(member.name) == seen.path:
+                    yield from self._file(row, member.chunks(), seen.mode, seen.size, placed)
                     return
+
+    def _is_laid_out(self, row: PathsEntry) -> bool:
+        target = self._target(row.path)
+        return target not in self._commands and self._placed(target) is not None
 
     def _file(
         self, row: PathsEntry, chunks: Iterable[bytes], mode: int, size: int, placed: str

@@ -24,12 +24,8 @@ def replace_text(data: bytes, placeholder: bytes, prefix: bytes) -> bytes:
     """
     if not data.startswith(b"#!"):
         return data.replace(placeholder, prefix)
-    end = data.find(b"\n")
-    # Rattler takes a script without a newline as one without a first line.
-    first, rest = (data[:end], data[end:]) if end != -1 else (b"", data)
-    if not first:
-        return rest.replace(placeholder, prefix)
-    return _shebang(first, placeholder, prefix) + rest.replace(placeholder, prefix)
+    line, newline, rest = data.partition(b"\n")
+    return _shebang(line, placeholder, prefix) + newline + rest.replace(placeholder, prefix)
 
 
 def _shebang(line: bytes, placeholder: bytes, prefix: bytes) -> bytes:

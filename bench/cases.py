@@ -1,0 +1,160 @@
+"""What is measured: builds of two workspaces, and plain tools on the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import Sample, run
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / ".test-data"
+BASE = f"oci:{DATA / 'base'}:bookworm"
+COMPRESSIONS = ("gzip", "zstd")
+# The plain tool whose output is about as small as ours, with as many threads as it can use.
+FLOORS = {"gzip": "gzip -1", "zstd": "zstd -3 -T2"}
+OTHER_TOOLS = ("gzip -6", "pigz -1 -p2", "pigz -p2")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row of the table: ``go`` runs it once. ``size`` and ``floor`` are told after a run."""
+
+    workspace: str
+    name: str
+    go: Callable[[], Sample]
+    tree: str | None = None  # whose bytes were packed: "compiled" or "plain"
+    compression: str | None = None
+
+
+class Builds:
+    """Builds of one workspace in a scratch directory, and the trees that they give."""
+
+    def __init__(self, name: str, workspace: Path, scratch: Path) -> None:
+        self.name = name
+        self.workspace = workspace
+        self.scratch = scratch / name
+        self.documents: dict[str, dict[str, object]] = {}
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+
+    def cases(self) -> Iterator[Case]:
+        """Every row, in an order in which each finds the cache that it is about."""
+        for compression in COMPRESSIONS:
+            for words, tree in ((("--no-compile",), "plain"), ((), "compiled")):
+                title = f"cold {compression} {' '.join(words)}".strip()
+                yield self._case(title, tree, compression, words, cold=True)
+            yield self._case(f"no-op {compression}", None, compression)
+            if (changed := self._changed()) is not None:
+                title = f"one changed package, {compression}"
+                yield self._case(title, None, compression, workspace=changed)
+        for tree in ("plain", "compiled"):
+            tools = (*FLOORS.values(), *(OTHER_TOOLS if tree == "plain" else ()))
+            yield from (self._floor(tool, tree) for tool in tools if shutil.which(tool.split()[0]))
+        yield Case(self.name, "floor: compileall -j2", self._compileall, "compiled")
+
+    def prepare(self) -> None:
+        """Unpack what the layers hold, with and without bytecode, for the plain tools."""
+        for tree, words in (("plain", ("--no-compile",)), ("compiled", ())):
+            self._build(f"unpack {tree}", "gzip", words, self.workspace, cold=True)
+            target = self.scratch / tree
+            target.mkdir()
+            for layer in self.documents[f"unpack {tree}"]["layers"]:  # type: ignore[attr-defined]
+                blob = self.scratch / "cache/blobs" / layer["digest"].removeprefix("sha256:")
+                unpack = ["tar", "-xzf", str(blob), "-C", str(target), "--no-same-owner"]
+                subprocess.run(unpack, check=True)
+
+    def _case(
+        self,
+        title: str,
+        tree: str | None,
+        compression: str,
+        words: tuple[str, ...] = (),
+        workspace: Path | None = None,
+        *,
+        cold: bool = False,
+    ) -> Case:
+        def go() -> Sample:
+            return self._build(title, compression, words, workspace or self.workspace, cold=cold)
+
+        return Case(self.name, title, go, tree, compression)
+
+    def _build(
+        self, title: str, compression: str, words: tuple[str, ...], workspace: Path, *, cold: bool
+    ) -> Sample:
+        cache, output = self.scratch / "cache", self.scratch / "output"
+        if cold:
+            shutil.rmtree(cache, ignore_errors=True)
+            shutil.rmtree(output, ignore_errors=True)
+        command: list[str | Path] = [sys.executable, "-m", "pixi_ship", "build", "--json"]
+        command += ["--offline", "--workspace", workspace, "--base", BASE]
+        command += ["--compression", compression, "--cache-dir", cache]
+        command += ["--to", f"oci:{output}:bench", *words]
+        sample = run(command, watched=(cache, output))
+        document = json.loads(sample.output)
+        before = self.documents.setdefault(title, document)
+        if before["images"] != document["images"]:
+            raise RuntimeError(f"{self.name}, {title}: two builds of the same gave two images")
+        return sample
+
+    def _floor(self, tool: str, tree: str) -> Case:
+        """Tar, compress, and hash both: what any maker of a layer has to do."""
+        kept = self.scratch / "floor"
+        pipeline = (
+            f"set -euo pipefail; tar -C {self.scratch / tree} --sort=name -c . "
+            f"| tee >(sha256sum >{kept}.tar.sha256) | {tool} | tee {kept} | sha256sum; "
+            f"stat -c %s {kept}; rm {kept}"
+        )
+        title = f"floor: tar, {tool}, 2 sha256sum"
+        if tree == "compiled":
+            title += ", with bytecode"
+        return Case(self.name, title, lambda: run(["bash", "-c", pipeline]), tree)
+
+    def _compileall(self) -> Sample:
+        (site,) = (self.scratch / "compiled").glob("app/.pixi/envs/*/lib/python3.*")
+        python = shutil.which(site.name) or sys.executable
+        words = (*("-q", "-f", "-j2", "--invalidation-mode", "unchecked-hash"), site)
+        # It exits with 1 for sources that no Python can compile, which some packages test with.
+        script = '"$@" >/dev/null 2>&1 || true'
+        return run(["bash", "-c", script, "-", python, "-S", "-m", "compileall", *words])
+
+    def _changed(self) -> Path | None:
+        """A copy of the workspace whose lock has another version of `greet`; None without it."""
+        lock = (self.workspace / "pixi.lock").read_text()
+        found = re.search(r"^- conda: (\S+/greet-)1\.1(\S+)\n(?:  .*\n)+", lock, re.MULTILINE)
+        if found is None:
+            return None
+        old = found.group(0)
+        path = Path(f"{found.group(1)}1.0{found.group(2)}")
+        archive = path.read_bytes()
+        new = re.sub(r"sha256: \w+", f"sha256: {hashlib.sha256(archive).hexdigest()}", old)
+        md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
+        new = re.sub(r"md5: \w+", f"md5: {md5}", new)
+        new = re.sub(r"size: \d+", f"size: {len(archive)}", new)
+        changed = self.scratch / "changed"
+        shutil.rmtree(changed, ignore_errors=True)
+        shutil.copytree(self.workspace, changed)
+        text = lock.replace(old, new).replace(f"{found.group(1)}1.1", f"{found.group(1)}1.0")
+        (changed / "pixi.lock").write_text(text)
+        return changed
+
+
+def packed_bytes(document: dict[str, object]) -> int:
+    """Bytes of tar that a build made, as its JSON document tells."""
+    layers = document["layers"]
+    assert isinstance(layers, list)
+    return sum(layer["uncompressed_size"] for layer in layers if not layer["reused"])
+
+
+def image_bytes(document: dict[str, object]) -> int:
+    """Bytes of all compressed layers of the environment."""
+    layers = document["layers"]
+    assert isinstance(layers, list)
+    return sum(layer["size"] for layer in layers)

@@ -1,0 +1,65 @@
+"""The commands that pages show are commands that there are."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+import tomli
+
+from pixi_ship.cli import cli
+from pixi_ship.oci.reference import parse_reference
+
+from .pages import PAGES, REPOSITORY, Command, blocks, commands, named
+
+COMMANDS = tuple(commands())
+OURS = [each for each in COMMANDS if each.words[:2] == ("pixi", "ship")]
+MAKES = [each for each in COMMANDS if each.words[0] == "make"]
+
+
+def test_pages_show_commands() -> None:
+    """The ones that everybody starts with are there to be tested."""
+    shown = {each.words for each in COMMANDS if each.page.name == "README.md"}
+    assert {("make", "demo"), ("make", "test")} <= shown
+    assert {"plan", "build"} <= {each.words[2] for each in OURS}
+
+
+@pytest.mark.parametrize("command", OURS, ids=str)
+def test_options_exist(command: Command) -> None:
+    """A command of ours is parsed as it stands, and its references too."""
+    verb = cli.commands[command.words[2]]
+    with verb.make_context(verb.name, list(command.words[3:])) as context:
+        base, to = context.params["base"], context.params.get("to", ())
+    for reference in (*to, *([base] if base else [])):
+        parse_reference(reference)
+    assert to or verb.name == "plan"
+
+
+def test_a_wrong_option_would_be_found() -> None:
+    """The test above is one."""
+    with pytest.raises(click.NoSuchOption):
+        cli.commands["plan"].make_context("plan", ["--no-such-option"])
+
+
+@pytest.mark.parametrize("command", MAKES, ids=str)
+def test_make_targets_exist(command: Command) -> None:
+    """A target that is shown is one that ``make`` lists."""
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    assert {word for word in command.words[1:] if "=" not in word} <= listed
+
+
+def test_toml_is_toml() -> None:
+    """Manifests can be copied; their ``[tool.pixi-ship]`` has keys that there are."""
+    found = [(page, block) for page in PAGES for block in blocks(page, "toml")]
+    assert found
+    for page, block in found:
+        assert tomli.loads(block), named(page)
+
+
+def test_console_blocks_hold_commands() -> None:
+    """A line of a console block is a command."""
+    for page in PAGES:
+        for block in blocks(page, "console"):
+            assert all(line.startswith("$ ") for line in block.splitlines()), named(page)
