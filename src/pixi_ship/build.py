@@ -352,7 +352,7 @@ def assemble(
     workspace = selection.workspace
     environment = selection.environment.name
     known = activation_base(selection.prefix, environment, workspace.name)
-    activation = activate(selection.prefix, files, workspace.activation_env(environment), known)
+    activation = activate(selection.prefix, files, selection.activation_env, known)
     recipe = Recipe(
         workspace=workspace.name,
         environment=environment,
@@ -416,6 +416,8 @@ def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str
     }
     if base.digest is not None:
         labels["org.opencontainers.image.base.digest"] = str(base.digest)
+    if selection.interpreter is not None:
+        labels["pixi-ship.bytecode"] = selection.interpreter.key
     if selection.cuda_requirements:
         specs = dict.fromkeys(each.spec for each in selection.cuda_requirements)
         labels["pixi-ship.cuda.required"] = " & ".join(specs)

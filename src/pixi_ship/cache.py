@@ -91,16 +91,17 @@ class Cache:
                 fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             raise self._unwritable(error) from error
-        with file:
-            try:
-                yield file  # type: ignore[misc]
-            except OSError as error:
-                if error.errno in _FULL and error.filename is None:
-                    raise self._unwritable(error) from error
-                raise
-            finally:
-                with suppress(FileNotFoundError):
-                    Path(file.name).unlink()
+        try:
+            with file:
+                try:
+                    yield file  # type: ignore[misc]
+                finally:
+                    with suppress(FileNotFoundError):
+                        Path(file.name).unlink()
+        except OSError as error:  # closing the file can fail as well
+            if error.errno in _FULL and error.filename is None:
+                raise self._unwritable(error) from error
+            raise
 
     def sweep(self) -> int:
         """Remove what killed processes left in ``tmp``; returns how many files."""

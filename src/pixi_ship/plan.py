@@ -12,7 +12,7 @@ from pixi_ship.cache import Cache, read_json
 from pixi_ship.digest import Digest
 from pixi_ship.errors import CannotBuild, LockError, UsageError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.fetch.location import redacted
+from pixi_ship.fetch.location import redacted, redacted_document
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import Unit, split
 from pixi_ship.lock.model import (
@@ -92,6 +92,7 @@ class Selection:
     cuda: str | None
     cuda_requirements: tuple[Requirement, ...]
     glibc_requirements: tuple[Requirement, ...]
+    activation_env: Mapping[str, str]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -119,7 +120,8 @@ def select(
     environment = choose(lock, options.environment, options.platform)
     locked = environment.platform
     platform = workspace.platform_name(locked.name, locked.subdir, locked.virtual_packages)
-    _check_fresh(workspace, environment, platform)
+    targets = _targets(environment, platform)
+    _check_fresh(workspace, environment, targets)
     declared = workspace.cuda_versions(environment.name, platform)
     wants_cuda = requirements(environment, "__cuda", declared)
     if options.cuda is not None:
@@ -128,16 +130,14 @@ def select(
     interpreter = None
     if python is not None and options.compile_bytecode:
         interpreter = interpreters.get(python.short_version)
-    notes = []
+    notes = [
+        f"activation script {script!r} of the manifest is not run nor shipped"
+        for script in workspace.activation_scripts(environment.name, targets)
+    ]
     if python is not None and interpreter is None:
-        why = (
-            f"no python{python.short_version} is on PATH"
-            if options.compile_bytecode
-            else "--no-compile was given"
-        )
+        why = f"no python{python.short_version} is on PATH"
+        why = why if options.compile_bytecode else "--no-compile was given"
         notes.append(f"Python sources without bytecode stay uncompiled: {why}")
-    for script in workspace.activation_scripts(environment.name):
-        notes.append(f"activation script {script!r} of the manifest is not run nor shipped")
     return Selection(
         workspace=workspace,
         lock_digest=Digest.of(workspace.lock.read_bytes()),
@@ -151,17 +151,28 @@ def select(
         glibc_requirements=requirements(
             environment, "__glibc", workspace.glibc_versions(environment.name)
         ),
+        activation_env=workspace.activation_env(environment.name, targets),
         notes=tuple(notes),
     )
 
 
-def _check_fresh(workspace: Workspace, environment: LockedEnvironment, platform: str) -> None:
+def _targets(environment: LockedEnvironment, platform: str) -> tuple[str, ...]:
+    """The ``[target.…]`` selectors that hold on a platform, the narrowest first.
+
+    platform: its name in the manifest, which need not be the lock's.
+    """
+    subdir = environment.platform.subdir
+    names = (platform, environment.platform.name, subdir, subdir.partition("-")[0], "unix")
+    return tuple(dict.fromkeys(names))
+
+
+def _check_fresh(
+    workspace: Workspace, environment: LockedEnvironment, targets: tuple[str, ...]
+) -> None:
     """Raise LockError where the manifest asks for a package that the lock has not."""
     locked = {package.name for package in environment.conda}
     locked |= {each.name for each in environment.unbuildable}
-    subdir = environment.platform.subdir
-    targets = (platform, environment.platform.name, subdir, subdir.partition("-")[0], "unix")
-    for name in workspace.dependency_names(environment.name, tuple(dict.fromkeys(targets))):
+    for name in workspace.dependency_names(environment.name, targets):
         if name.lower() not in locked and environment.name in workspace.environments:
             raise LockError(
                 f"{workspace.manifest.name} asks for {name!r} in environment "
@@ -318,7 +329,7 @@ def _metadata_digest(package: LockedPackage) -> str:
     """The lock's record ends up in ``conda-meta``, so it is part of the layer."""
     if not isinstance(package, CondaPackage):
         return ""
-    text = json.dumps(package.metadata, sort_keys=True)
+    text = redacted_document(json.dumps(package.metadata, sort_keys=True))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

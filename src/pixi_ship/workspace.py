@@ -95,18 +95,21 @@ class Workspace:
                 found.append(str(libc))
         return tuple(version for version in found if version)
 
-    def activation_env(self, environment: str) -> Mapping[str, str]:
-        """``[activation.env]`` of an environment on Linux; the first feature to name one wins."""
+    def activation_env(self, environment: str, targets: Sequence[str]) -> Mapping[str, str]:
+        """``[activation.env]`` of an environment; the first feature to name a variable wins.
+
+        targets: the selectors that hold on the platform, the narrowest first.
+        """
         found: dict[str, str] = {}
-        for table in self._activations(environment):
+        for table in self._activations(environment, targets):
             for name, value in _table(table, "env").items():
                 found.setdefault(name, str(value))
         return found
 
-    def activation_scripts(self, environment: str) -> tuple[str, ...]:
-        """``[activation] scripts`` of an environment on Linux."""
+    def activation_scripts(self, environment: str, targets: Sequence[str]) -> tuple[str, ...]:
+        """``[activation] scripts`` of an environment."""
         found: list[str] = []
-        for table in self._activations(environment):
+        for table in self._activations(environment, targets):
             scripts = table.get("scripts", ())
             if isinstance(scripts, list):
                 found.extend(str(each) for each in scripts)
@@ -125,9 +128,11 @@ class Workspace:
                     if not (isinstance(spec, Mapping) and "when" in spec):
                         yield name
 
-    def _activations(self, environment: str) -> Iterator[Mapping[str, object]]:
+    def _activations(
+        self, environment: str, targets: Sequence[str]
+    ) -> Iterator[Mapping[str, object]]:
         for feature in self.features(environment):
-            for target in ("linux-64", "linux", "unix"):
+            for target in targets:
                 yield _table(_table(_table(feature, "target"), target), "activation")
             yield _table(feature, "activation")
 
@@ -147,7 +152,9 @@ class Workspace:
         alike = [
             str(row["name"])
             for row in rows
-            if row.get("platform") == subdir and "name" in row and set(_cuda(row.get("cuda"))) == cuda
+            if row.get("platform") == subdir
+            and "name" in row
+            and set(_cuda(row.get("cuda"))) == cuda
         ]
         return alike[0] if len(alike) == 1 else name
 

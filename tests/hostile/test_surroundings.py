@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +31,7 @@ INTERRUPTED = "\nerror: interrupted; run the same again to go on\n"
 def need_root(*tools: str) -> None:
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if os.geteuid() != 0:
-        missing.append("root")
+        pytest.skip("only root may do this")
     if missing:
         lacking(f"not on this machine: {', '.join(missing)}")
 
@@ -103,55 +105,60 @@ def test_full_disk_under_the_output(tiny: Tiny, small_disk: Path, form: str) -> 
     tiny.works()
 
 
-def readable(tiny: Tiny) -> None:
-    """Let everybody reach the workspace, which lies below pytest's private folders."""
-    for path in (tiny.root, *tiny.root.parents):
-        if path.owner() == "root" and path != Path("/") and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o755)
+@pytest.fixture
+def public() -> Iterator[Tiny]:
+    """A workspace that other users can reach, as pytest's folders are not."""
+    place = Path(tempfile.mkdtemp(prefix="ship-"))
+    place.chmod(0o755)
+    try:
+        yield Tiny(place)
+    finally:
+        shutil.rmtree(place)
 
 
-def as_nobody(tiny: Tiny, *words: str | Path) -> Ran:
-    return ship_apart(*words, prefix=NOBODY, env={"HOME": "/nonexistent"})
+def as_somebody(*words: str | Path) -> Ran:
+    """Run as a user who owns nothing: nobody, or whoever runs the tests without being root."""
+    if os.geteuid() == 0:
+        need_root("setpriv")
+        return ship_apart(*words, prefix=NOBODY, env={"HOME": "/nonexistent"})
+    return ship_apart(*words)
 
 
-def test_cache_that_cannot_be_made(tiny: Tiny) -> None:
-    need_root("setpriv")
-    tiny.lock(tiny.good())
-    readable(tiny)
-    tiny.root.chmod(0o755)
-    tiny.failed_cleanly(
-        as_nobody(tiny, *tiny.words()),
-        f"error: making the cache at {tiny.cache}: Permission denied",
+def test_cache_that_cannot_be_made(public: Tiny) -> None:
+    public.lock(public.good())
+    public.root.chmod(0o555)
+    public.failed_cleanly(
+        as_somebody(*public.words()),
+        f"error: making the cache at {public.cache}: Permission denied",
         "  hint: choose another place with --cache-dir or PIXI_SHIP_CACHE_DIR",
     )
-    tiny.works()
+    public.root.chmod(0o755)
+    public.works()
 
 
-def test_cache_that_cannot_be_written(tiny: Tiny) -> None:
-    need_root("setpriv")
-    tiny.lock(tiny.good())
-    readable(tiny)
-    tiny.root.chmod(0o777)
-    (tiny.cache / "tmp").mkdir(parents=True)
-    tiny.failed_cleanly(
-        as_nobody(tiny, *tiny.words()),
-        f"error: writing to the cache at {tiny.cache}: Permission denied",
+def test_cache_that_cannot_be_written(public: Tiny) -> None:
+    public.lock(public.good())
+    public.root.chmod(0o777)
+    (public.cache / "tmp").mkdir(parents=True)
+    (public.cache / "tmp").chmod(0o555)
+    public.failed_cleanly(
+        as_somebody(*public.words()),
+        f"error: writing to the cache at {public.cache}: Permission denied",
         "  hint: choose another place with --cache-dir or PIXI_SHIP_CACHE_DIR",
     )
 
 
-def test_output_that_cannot_be_written(tiny: Tiny) -> None:
-    need_root("setpriv")
-    tiny.lock(tiny.good())
-    readable(tiny)
-    tiny.root.chmod(0o755)
-    tiny.cache.mkdir()
-    tiny.cache.chmod(0o777)
-    tiny.failed_cleanly(
-        as_nobody(tiny, *tiny.words()),
-        f"error: writing oci:{tiny.output}:t: Permission denied",
+def test_output_that_cannot_be_written(public: Tiny) -> None:
+    public.lock(public.good())
+    public.cache.mkdir()
+    public.cache.chmod(0o777)
+    public.root.chmod(0o555)
+    public.failed_cleanly(
+        as_somebody(*public.words()),
+        f"error: writing oci:{public.output}:t: Permission denied",
         "  hint: choose another place with --to",
     )
+    public.root.chmod(0o755)
 
 
 def test_output_that_is_something_else(tiny: Tiny) -> None:
@@ -297,7 +304,7 @@ def test_base_that_is_not_there(tiny: Tiny) -> None:
     tiny.lock(tiny.good())
     place = tiny.root / "nowhere"
     tiny.refused(
-        f"error: reading {place}: index.json: No such file or directory",
+        f"error: reading {place}: oci-layout: No such file or directory",
         "  hint: is it an OCI layout?",
         more=["--base", f"oci:{place}"],
     )
@@ -309,7 +316,7 @@ def test_base_that_is_no_layout(tiny: Tiny) -> None:
     place = tiny.root / "file"
     place.write_text("hello")
     tiny.refused(
-        f"error: reading {place}: index.json: Not a directory",
+        f"error: reading {place}: oci-layout: Not a directory",
         "  hint: is it an OCI layout?",
         more=["--base", f"oci:{place}"],
     )
@@ -350,8 +357,6 @@ def test_base_for_another_platform(tiny: Tiny) -> None:
 
 
 def put(blobs: Path, document: Any) -> dict[str, object]:
-    import hashlib
-
     data = json.dumps(document).encode()
     name = hashlib.sha256(data).hexdigest()
     (blobs / name).write_bytes(data)
@@ -394,7 +399,6 @@ def test_base_with_a_damaged_layer(tiny: Tiny) -> None:
     assert blob.name in ran.err
     tiny.failed_cleanly(ran, *ran.err.rstrip("\n").split("\n"))
     blob.unlink()
-    shutil.rmtree(tiny.cache)
     tiny.refused(f"error: there is no blob at {blob}", more=["--base", f"oci:{layout}:t"])
     tiny.works()
 

@@ -39,6 +39,12 @@ def entry(path: str, content: str | bytes | None, mode: int) -> Entry:
     return File(path, readable_mode(mode), len(content), (content,))
 
 
+def kind_of(content: str | bytes | None) -> str:
+    if content is None:
+        return "directory"
+    return "symlink" if isinstance(content, str) else "file"
+
+
 def written(tree: list[Made]) -> bytes:
     pieces: list[bytes] = []
     writer = TarWriter(pieces.append)
@@ -84,7 +90,7 @@ def test_we_read_what_we_write_however_it_arrives(tree: list[Made], sizes: list[
     for member in members(Dribble(written(tree), sizes), limit=LIMIT):
         found[member.name.rstrip("/")] = (member.kind, member.link, member.read())
     for path, content, _ in tree:
-        kind = {bytes: "file", str: "symlink"}.get(type(content), "directory")
+        kind = kind_of(content)
         link = content if isinstance(content, str) else ""
         data = content if isinstance(content, bytes) else b""
         assert found[path] == (kind, link, data)
@@ -111,7 +117,7 @@ def test_we_read_what_the_standard_library_writes(tree: list[Made], form: int) -
     assert mine == [
         (
             path,
-            {bytes: "file", str: "symlink"}.get(type(content), "directory"),
+            kind_of(content),
             mode,
             content if isinstance(content, str) else "",
             content if isinstance(content, bytes) else b"",

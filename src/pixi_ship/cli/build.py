@@ -73,7 +73,7 @@ def build_command(
             request.workspace, request.options, request.cache, request.interpreters, watcher
         )
     found = warnings(made.selection, made.merge)
-    found += activation_warnings(made.assembled.activation.unknown)
+    found += activation_warnings(made.assembled.activation)
     if as_json:
         print_json(_json(made, request.options.to, found))
     else:

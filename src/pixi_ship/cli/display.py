@@ -23,6 +23,7 @@ from pixi_ship.fetch.location import redacted
 from pixi_ship.plan import Selection, way_out
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
+from pixi_ship.recipe.activation import Activation
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -86,12 +87,18 @@ def warnings(selection: Selection, merged: Merge | None) -> list[str]:
     return found
 
 
-def activation_warnings(unknown: Mapping[str, Sequence[str]]) -> list[str]:
-    """What only running could have told."""
+def activation_warnings(activation: Activation) -> list[str]:
+    """What only running could have told, and what cannot be told to every runtime."""
     found = []
-    for what, names in unknown.items():
+    for path, names in activation.unknown.items():
         exports = f" (exports {', '.join(names)})" if names else ""
-        found.append(f"{what}{exports} is not in the image's variables; the entrypoint runs it")
+        found.append(
+            f"{path}{exports} does more than assign: its variables are not in the image's, "
+            "the entrypoint runs it"
+        )
+    found += [
+        f"{what} cannot be set in the image: {why}" for what, why in activation.left_out.items()
+    ]
     return found
 
 

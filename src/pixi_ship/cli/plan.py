@@ -8,6 +8,7 @@ import click
 
 from pixi_ship.cache import Cache
 from pixi_ship.cli.display import (
+    activation_warnings,
     environment_json,
     human_size,
     print_json,
@@ -15,8 +16,8 @@ from pixi_ship.cli.display import (
     warnings,
 )
 from pixi_ship.cli.options import resolve, shared_options
-from pixi_ship.plan import listing
 from pixi_ship.fetch.location import redacted
+from pixi_ship.plan import listing
 from pixi_ship.ship import Plan, plan
 
 
@@ -86,7 +87,7 @@ def _json(found: Plan, base: str) -> dict[str, object]:
             }
             for recipe, known in found.layers
         ],
-        "warnings": warnings(found.selection, found.merge),
+        "warnings": _warnings(found),
     }
 
 
@@ -108,10 +109,15 @@ def _show(found: Plan, base: str) -> None:
         click.echo(f"  {'cached' if known else 'to do ':6} {size:>12}  {recipe.title}")
     click.echo("  always               manifest, lock, entrypoint, activation")
     if found.assembled:
-        click.echo(f"digest       {found.assembled.image.digest}, as built before")
+        click.echo(f"digest       {found.assembled.image.digest}, nothing is left to make")
     for each in environment.unbuildable:
         click.echo(f"cannot build {each.name} ({each.obstacle}): {redacted(each.location)}")
-    print_warnings(warnings(selection, found.merge))
+    print_warnings(_warnings(found))
+
+
+def _warnings(found: Plan) -> list[str]:
+    activation = activation_warnings(found.assembled.activation) if found.assembled else []
+    return warnings(found.selection, found.merge) + activation
 
 
 def _forecast(size: int) -> str:

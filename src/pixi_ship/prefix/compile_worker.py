@@ -1,6 +1,6 @@
 """Compile Python sources for an image; run by the interpreter whose bytecode is wanted.
 
-Started as ``pythonX.Y -I -S compile_worker.py``, needs the standard library alone.
+Started as ``pythonX.Y -S -s -B -X utf8 -c <this text>``, needs the standard library alone.
 Reads requests until the end of its input and answers each:
 
     request   4 bytes length, path in the image (UTF-8); 4 bytes length, source

@@ -38,13 +38,14 @@ class Activation:
     """The result: variables, and the scripts (paths in the image) that must run to know more.
 
     path: the directories that come before the base image's PATH; variables has no PATH.
-    unknown: script → the variables it exports, for the warning.
+    unknown: script → the variables it exports. left_out: what cannot be set → the reason.
     """
 
     path: tuple[str, ...]
     variables: Mapping[str, str]
     scripts: tuple[str, ...]
     unknown: Mapping[str, tuple[str, ...]]
+    left_out: Mapping[str, str]
 
 
 def activate(
@@ -58,7 +59,9 @@ def activate(
     """
     known = {**known, "PATH": f"{prefix}/bin:{_BASE_PATH}"}
     variables: dict[str, str] = {}
-    scripts, unknown = [], {}
+    scripts: list[str] = []
+    unknown: dict[str, tuple[str, ...]] = {}
+    left_out: dict[str, str] = {}
     for path in sorted(files):
         if path.startswith("etc/conda/env_vars.d/"):
             variables.update(_env_vars(path, files[path]))
@@ -73,14 +76,14 @@ def activate(
     for name, value in manifest_env.items():
         expanded = _expanded(value, {**known, **variables})
         if expanded is None or (name == "PATH" and not _keeps_base(expanded)):
-            unknown[f"[activation.env] {name}"] = (name,)
+            left_out[f"[activation.env] {name}"] = f"{value!r} depends on the job's surroundings"
         else:
             variables[name] = expanded
     front = variables.pop("PATH", known["PATH"]).split(":")[:-1]
     safe = {name: value for name, value in variables.items() if is_safe(value)}
     for name in variables.keys() - safe.keys():
-        unknown[f"the value of {name}"] = (name,)
-    return Activation(tuple(dict.fromkeys(front)), safe, tuple(scripts), unknown)
+        left_out[name] = "a runtime would change a value with '$', a newline or outer quotes"
+    return Activation(tuple(dict.fromkeys(front)), safe, tuple(scripts), unknown, left_out)
 
 
 def _keeps_base(path: str) -> bool:
