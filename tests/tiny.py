@@ -22,7 +22,7 @@ import zstandard
 
 from pixi_ship.cli import main
 
-from .channel.conda_package import CondaPackage, File
+from .channel.conda_package import CondaPackage, Entry, File
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
@@ -176,6 +176,17 @@ class Tiny:
         """A package without a fault."""
         package = CondaPackage(name, "1.0", [File(f"share/{name}.txt", f"{name}\n".encode())])
         return package.write(self.channel)
+
+    def base(self, glibc: str | None = None) -> Path:
+        """An image of our own as a base, whose C library says that it is of a version."""
+        files: list[Entry] = [File("share/base", b"base\n")]
+        if glibc:
+            banner = f"GNU C Library (Debian) stable release version {glibc}.\n".encode()
+            files.append(File("lib/libc.so.6", banner, 0o755))
+        other = Tiny(self.root / "base")
+        other.lock(CondaPackage("base", "1.0", files).write(other.channel))
+        other.works()
+        return other.output
 
     def python(self) -> Path:
         """What environments with wheels and noarch packages need: a package called python."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pixi_ship.cache import Cache
 from pixi_ship.errors import PixiShipError, RequirementError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.fetch.location import redacted
+from pixi_ship.fetch.location import redacted, redacted_document
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.write import WrittenLayer, write_layer
 from pixi_ship.lock.model import CondaPackage, LockedPackage
@@ -358,8 +359,8 @@ def assemble(
         environment=environment,
         prefix=selection.prefix,
         manifest_name=workspace.manifest.name,
-        manifest=workspace.manifest.read_bytes(),
-        lock=workspace.lock.read_bytes(),
+        manifest=_without_secrets(workspace.manifest),
+        lock=_without_secrets(workspace.lock),
         activation=activation,
         base_config=base.config,
         wants_gpu=bool(selection.cuda_requirements),
@@ -390,6 +391,13 @@ def assemble(
         [*base.layers, *ours, configuration], config, selection.platform, annotations=labels
     )
     return Assembled(image, activation, files_of_it)
+
+
+def _without_secrets(path: Path) -> bytes:
+    """A text file as it may lie in an image: credentials in URLs are left out."""
+    return redacted_document(path.read_text("utf-8", "surrogateescape")).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:

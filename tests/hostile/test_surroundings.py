@@ -287,19 +287,6 @@ def test_two_tags_in_one_layout_at_once(tiny: Tiny) -> None:
 # Bases
 
 
-def base_layout(tiny: Tiny, **glibc: Any) -> Path:
-    """An image of our own as a base, with a C library that says what it is told to."""
-    version = glibc.get("glibc")
-    files = [File("share/base", b"base\n")]
-    if version:
-        banner = f"GNU C Library (Debian) stable release version {version}.\n".encode()
-        files.append(File("lib/libc.so.6", banner, 0o755))
-    other = Tiny(tiny.root / "base")
-    other.lock(CondaPackage("base", "1.0", list(files)).write(other.channel))
-    other.works()
-    return other.output
-
-
 def test_base_that_is_not_there(tiny: Tiny) -> None:
     tiny.lock(tiny.good())
     place = tiny.root / "nowhere"
@@ -329,7 +316,7 @@ def test_base_that_is_no_layout(tiny: Tiny) -> None:
 
 def test_base_without_the_tag(tiny: Tiny) -> None:
     tiny.lock(tiny.good())
-    layout = base_layout(tiny)
+    layout = tiny.base()
     tiny.refused(
         f"error: oci:{layout}:other: there is no such tag",
         "  hint: tags: t",
@@ -339,7 +326,7 @@ def test_base_without_the_tag(tiny: Tiny) -> None:
 
 def test_base_for_another_platform(tiny: Tiny) -> None:
     tiny.lock(tiny.good())
-    layout = base_layout(tiny)
+    layout = tiny.base()
     index = json.loads((layout / "index.json").read_text())
     blobs = layout / "blobs/sha256"
     manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_bytes())
@@ -366,7 +353,7 @@ def put(blobs: Path, document: Any) -> dict[str, object]:
 def test_base_with_an_older_glibc(tiny: Tiny) -> None:
     good = tiny.good()
     tiny.lock(good, depends=["__glibc >=2.34,<3.0.a0"])
-    layout = base_layout(tiny, glibc="2.31")
+    layout = tiny.base("2.31")
     tiny.refused(
         f"error: {good.name} needs __glibc >=2.34,<3.0.a0, "
         f"the base oci:{layout}:t provides 2.31",
@@ -386,7 +373,7 @@ def test_base_without_glibc(tiny: Tiny) -> None:
 
 def test_base_with_a_damaged_layer(tiny: Tiny) -> None:
     tiny.lock(tiny.good())
-    layout = base_layout(tiny)
+    layout = tiny.base()
     index = json.loads((layout / "index.json").read_text())
     blobs = layout / "blobs/sha256"
     manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_bytes())
@@ -399,7 +386,11 @@ def test_base_with_a_damaged_layer(tiny: Tiny) -> None:
     assert blob.name in ran.err
     tiny.failed_cleanly(ran, *ran.err.rstrip("\n").split("\n"))
     blob.unlink()
-    tiny.refused(f"error: there is no blob at {blob}", more=["--base", f"oci:{layout}:t"])
+    tiny.refused(
+        f"error: reading {layout}: blobs/sha256/{blob.name}: No such file or directory",
+        "  hint: is it an OCI layout?",
+        more=["--base", f"oci:{layout}:t"],
+    )
     tiny.works()
 
 

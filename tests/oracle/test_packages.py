@@ -26,6 +26,7 @@ OF_SHARED = sorted(
     for pattern in ("*.conda", "*.tar.bz2")
     for path in (SHARED / "packages").rglob(pattern)
 )
+ABSENT = pytest.param("", marks=pytest.mark.skip("../shared is not here: no packages to test with"))
 # Archives that rattler cannot install, and why.
 REFUSED = {
     "rattler/format/dotslash-test-1.0.0-0.conda": "neither paths.json nor files",
@@ -43,7 +44,7 @@ def test_a_package_of_the_channel_is_laid_out_as_rattler_does(
     agree(channel_data.records(spec))
 
 
-@pytest.mark.parametrize("path", [path for path in OF_SHARED if path not in REFUSED])
+@pytest.mark.parametrize("path", [path for path in OF_SHARED if path not in REFUSED] or [ABSENT])
 def test_a_real_package_is_laid_out_as_rattler_does(
     path: str, channel_data: TestData, agree: Judge
 ) -> None:
@@ -51,7 +52,7 @@ def test_a_real_package_is_laid_out_as_rattler_does(
     agree([found, *_python_for(found, channel_data)])
 
 
-@pytest.mark.parametrize("path", [path for path in OF_SHARED if path in REFUSED])
+@pytest.mark.parametrize("path", [path for path in OF_SHARED if path in REFUSED] or [ABSENT])
 def test_what_rattler_refuses_is_refused(path: str, cache: Path, tmp_path: Path) -> None:
     archive = SHARED / "packages" / path
     if "ca-certificates" in path:

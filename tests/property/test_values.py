@@ -54,7 +54,7 @@ def test_what_is_no_reference_is_a_usage_error(text: str) -> None:
     assert text == "scratch" or text.partition(":")[0] in tuple(Transport)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40), max_size=8

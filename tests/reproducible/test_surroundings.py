@@ -7,14 +7,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ..conftest import TestData
-from ..tiny import Ran, lacking, ship_apart
+from ..tiny import Ran, Tiny, lacking, ship_apart
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
@@ -25,8 +25,8 @@ class Bench:
 
     data: TestData
     root: Path
+    base: Path
     count: int = 0
-    digests: dict[str, str] = field(default_factory=dict)
 
     def build(
         self, workspace: str = "numpy", *more: str, cache: str = "cache", **apart: Any
@@ -34,7 +34,8 @@ class Bench:
         self.count += 1
         out = self.root / f"out{self.count}"
         ran = ship_apart(
-            *("build", "-w", self.data.workspace(workspace), "--base", "scratch", "-e", "minimal"),
+            *("build", "-w", self.data.workspace(workspace), "-e", "minimal"),
+            *("--base", f"oci:{self.base}:t"),
             *("--to", f"oci:{out}:t", "--cache-dir", self.root / cache, "--json", *more),
             **apart,
         )
@@ -51,7 +52,7 @@ def bench(channel_data: TestData) -> Iterator[Bench]:
     place = Path(tempfile.mkdtemp(prefix="ship-"))
     place.chmod(0o777)
     try:
-        yield Bench(channel_data, place)
+        yield Bench(channel_data, place, Tiny(place).base("2.36"))
     finally:
         shutil.rmtree(place)
 

@@ -107,20 +107,23 @@ class TarWriter:
 
 
 def _header(name: bytes, kind: bytes, mode: int, size: int, link: bytes) -> bytes:
-    head = b"%s%07o\0000000000\0000000000\0%011o\0%s" % (
+    numbers = b"%07o\0000000000\0000000000\0%011o\0%s" % (mode, size, _TIME)
+    # Padding adds nothing to the checksum, so it is taken of what is not.
+    checksum = sum(name) + sum(numbers) + kind[0] + sum(link) + _CONSTANT
+    return b"%s%s%06o\0 %s%s%s" % (
         name.ljust(_MAX_NAME, b"\0"),
-        mode,
-        size,
-        _TIME,
+        numbers,
+        checksum,
+        kind,
+        link.ljust(_MAX_NAME, b"\0"),
+        _REST,
     )
-    rest = kind + link.ljust(_MAX_NAME, b"\0") + _REST
-    # The checksum is taken with its own field as eight blanks (8 * 0x20 = 256).
-    checksum = sum(head) + sum(rest) + 256
-    return b"%s%06o\0 %s" % (head, checksum, rest)
 
 
 # magic and version, user and group name (empty), device numbers, prefix and padding
 _REST = b"ustar\x0000" + bytes(64) + b"0000000\x000000000\x00" + bytes(155 + 12)
+# The checksum is taken with its own field as eight blanks (8 * 0x20 = 256).
+_CONSTANT = sum(_REST) + 256
 
 
 def _pax(key: bytes, value: bytes) -> bytes:
