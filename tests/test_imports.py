@@ -35,11 +35,13 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 ENGINE = frozenset(ALLOWED)
 ALLOWED |= {
-    "plan": ENGINE,
-    "build": ENGINE | {"plan"},
-    "ship": ENGINE | {"plan", "build"},
-    "cli": ENGINE | {"plan", "build", "ship", ""},
-    "": frozenset(),
+    "selection": ENGINE,
+    "layering": ENGINE | {"selection"},
+    "builder": ENGINE | {"selection", "layering"},
+    "assembly": ENGINE | {"selection", "layering", "builder"},
+    "ship": ENGINE | {"selection", "layering", "builder", "assembly"},
+    "cli": ENGINE | {"selection", "layering", "builder", "ship", ""},
+    "": frozenset({"ship"}),
     "__main__": frozenset({"cli"}),
 }
 SURROUNDINGS = {

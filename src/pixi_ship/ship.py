@@ -10,34 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pixi_ship.build import (
-    Assembled,
-    Builder,
-    BuiltLayer,
-    Counters,
-    assemble,
-    base_facts,
-    check_base,
-    recipes_for,
-)
+from pixi_ship.assembly import Assembled, assemble, base_facts, check_base
+from pixi_ship.builder import Builder, BuiltLayer, Counters, recipes_for
 from pixi_ship.cache import Cache
 from pixi_ship.fetch.archives import Archives
+from pixi_ship.layering import KnownLayer, LayerRecipe, known_layer, layer_recipes
 from pixi_ship.oci.read import read_image
 from pixi_ship.oci.reference import Transport
 from pixi_ship.oci.write import check_writable, write_image
-from pixi_ship.plan import (
-    KnownLayer,
-    LayerRecipe,
-    Options,
-    Selection,
-    known_layer,
-    layer_recipes,
-    refuse_unbuildable,
-    select,
-)
 from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Progress, Silence
+from pixi_ship.selection import Options, Selection, refuse_unbuildable, select
 from pixi_ship.workspace import Workspace
 
 

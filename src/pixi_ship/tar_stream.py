@@ -154,9 +154,7 @@ def _checked(header: bytes) -> tuple[str, int]:
     except ValueError:
         raise TarError("a header without a checksum") from None
     # The checksum is taken with its own field as eight blanks (8 * 0x20 = 256).
-    # Most of a header is NUL, which adds nothing: without it the sum is 2 times faster.
-    summed = (header[:148] + header[156:]).translate(None, b"\0")
-    if sum(summed) + 256 != want:
+    if sum(header) - sum(header[148:156]) + 256 != want:
         raise TarError("a header whose checksum is wrong")
     return chr(header[156]), _number(header[124:136])
 

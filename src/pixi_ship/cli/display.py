@@ -20,10 +20,10 @@ from rich.progress import (
 )
 
 from pixi_ship.fetch.location import redacted
-from pixi_ship.plan import Selection, way_out
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
 from pixi_ship.recipe.activation import Activation
+from pixi_ship.selection import Selection, way_out
 
 
 def print_json(document: Mapping[str, object]) -> None:

@@ -18,8 +18,8 @@ from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
 from pixi_ship.oci.reference import parse_reference
-from pixi_ship.plan import Options
 from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
+from pixi_ship.selection import Options
 from pixi_ship.workspace import Workspace, find_workspace
 
 DEFAULT_BASE = "docker://ghcr.io/prefix-dev/pixi:noble"

@@ -17,7 +17,7 @@ from pixi_ship.cli.display import (
 )
 from pixi_ship.cli.options import resolve, shared_options
 from pixi_ship.fetch.location import redacted
-from pixi_ship.plan import listing
+from pixi_ship.layering import listing
 from pixi_ship.ship import Plan, plan
 
 

@@ -1,64 +1,28 @@
-"""What would be built: which packages, in which layers, and what stands in the way."""
+"""An environment as layer recipes, and what the cache knows of each by its key."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pixi_ship.cache import Cache, read_json
 from pixi_ship.digest import Digest
-from pixi_ship.errors import CannotBuild, LockError, UsageError
+from pixi_ship.errors import UsageError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.fetch.location import redacted, redacted_document
-from pixi_ship.layer.compress import Compression
+from pixi_ship.fetch.location import redacted_document
 from pixi_ship.layer.split import Unit, split
 from pixi_ship.lock.model import (
     CondaPackage,
-    LockedEnvironment,
     LockedPackage,
-    Obstacle,
-    Unbuildable,
 )
-from pixi_ship.lock.parse import LockFile, choose
-from pixi_ship.oci.reference import Reference
-from pixi_ship.platform import Platform, platform_of
-from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.merge import Merge
-from pixi_ship.prefix.python import PythonInfo
-from pixi_ship.recipe.paths import prefix_of
-from pixi_ship.requirement import Requirement, check, lowest_version, requirements
-from pixi_ship.workspace import Workspace
+from pixi_ship.selection import Options, Selection
 
 # Part of every layer's key: raise it whenever the same package would give other bytes.
 LAYER_FORMAT = 1
-
-_WAYS_OUT = {
-    Obstacle.CONDA_SOURCE: "build it with 'pixi build' and add the package to a channel",
-    Obstacle.PYPI_SDIST: "depend on a version that has a wheel, or build one and name its path",
-    Obstacle.PYPI_PATH: "build a wheel of it and depend on that instead",
-    Obstacle.PYPI_GIT: "build a wheel of that commit and depend on that instead",
-    Obstacle.NO_PYTHON: "add python to the environment's conda dependencies",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a person asks for, read from the command line and the manifest."""
-
-    environment: str = "default"
-    platform: str = "linux-64"
-    cuda: str | None = None
-    base: Reference
-    to: tuple[Reference, ...] = ()
-    compression: Compression = Compression.GZIP
-    max_layers: int = 64
-    offline: bool = False
-    compile_bytecode: bool = True
-    workers: int = 2
-    created: str = "1980-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,131 +40,6 @@ class LayerRecipe:
         """How progress and history call it."""
         more = f" and {len(self.names) - 1} more" if len(self.names) > 1 else ""
         return self.names[0] + more
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The chosen environment with everything that is known without reading a package."""
-
-    workspace: Workspace
-    lock_digest: Digest
-    environment: LockedEnvironment
-    platform: Platform
-    prefix: str
-    python: PythonInfo | None
-    interpreter: Interpreter | None
-    cuda: str | None
-    cuda_requirements: tuple[Requirement, ...]
-    glibc_requirements: tuple[Requirement, ...]
-    activation_env: Mapping[str, str]
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def packages(self) -> tuple[LockedPackage, ...]:
-        """Conda packages in link order, then wheels."""
-        return (*self.environment.conda, *self.environment.pypi)
-
-
-def select(
-    workspace: Workspace, options: Options, interpreters: Mapping[str, Interpreter]
-) -> Selection:
-    """Choose the environment and check what can be checked from manifest and lock.
-
-    interpreters: minor version → a Python at hand on this machine.
-    """
-    lock = LockFile(workspace.lock)
-    if options.environment not in lock.environment_names and (
-        options.environment in workspace.environments
-    ):
-        raise LockError(
-            f"environment {options.environment!r} is in {workspace.manifest.name}, "
-            f"but not in {workspace.lock}",
-            hint="the lock is out of date: run 'pixi lock'",
-        )
-    environment = choose(lock, options.environment, options.platform)
-    locked = environment.platform
-    platform = workspace.platform_name(locked.name, locked.subdir, locked.virtual_packages)
-    targets = _targets(environment, platform)
-    _check_fresh(workspace, environment, targets)
-    declared = workspace.cuda_versions(environment.name, platform)
-    wants_cuda = requirements(environment, "__cuda", declared)
-    if options.cuda is not None:
-        check(wants_cuda, "__cuda", options.cuda, "--cuda")
-    python = PythonInfo.of(environment.python) if environment.python else None
-    interpreter = None
-    if python is not None and options.compile_bytecode:
-        interpreter = interpreters.get(python.short_version)
-    notes = [
-        f"activation script {script!r} of the manifest is not run nor shipped"
-        for script in workspace.activation_scripts(environment.name, targets)
-    ]
-    if python is not None and interpreter is None:
-        why = f"no python{python.short_version} is on PATH"
-        why = why if options.compile_bytecode else "--no-compile was given"
-        notes.append(f"Python sources without bytecode stay uncompiled: {why}")
-    return Selection(
-        workspace=workspace,
-        lock_digest=Digest.of(workspace.lock.read_bytes()),
-        environment=environment,
-        platform=platform_of(environment.platform.subdir),
-        prefix=prefix_of(environment.name),
-        python=python,
-        interpreter=interpreter,
-        cuda=options.cuda or lowest_version(wants_cuda),
-        cuda_requirements=wants_cuda,
-        glibc_requirements=requirements(
-            environment, "__glibc", workspace.glibc_versions(environment.name)
-        ),
-        activation_env=workspace.activation_env(environment.name, targets),
-        notes=tuple(notes),
-    )
-
-
-def _targets(environment: LockedEnvironment, platform: str) -> tuple[str, ...]:
-    """The ``[target.…]`` selectors that hold on a platform, the narrowest first.
-
-    platform: its name in the manifest, which need not be the lock's.
-    """
-    subdir = environment.platform.subdir
-    names = (platform, environment.platform.name, subdir, subdir.partition("-")[0], "unix")
-    return tuple(dict.fromkeys(names))
-
-
-def _check_fresh(
-    workspace: Workspace, environment: LockedEnvironment, targets: tuple[str, ...]
-) -> None:
-    """Raise LockError where the manifest asks for a package that the lock has not."""
-    locked = {package.name for package in environment.conda}
-    locked |= {each.name for each in environment.unbuildable}
-    for name in workspace.dependency_names(environment.name, targets):
-        if name.lower() not in locked and environment.name in workspace.environments:
-            raise LockError(
-                f"{workspace.manifest.name} asks for {name!r} in environment "
-                f"{environment.name!r}, which {workspace.lock} does not hold",
-                hint="the lock is out of date: run 'pixi lock'",
-            )
-
-
-def refuse_unbuildable(environment: LockedEnvironment) -> None:
-    """Raise CannotBuild, naming each package in the way, if there is any."""
-    if not environment.unbuildable:
-        return
-    lines = [
-        f"  {each.name} ({each.obstacle}): {redacted(each.location)}"
-        for each in environment.unbuildable
-    ]
-    ways = dict.fromkeys(_WAYS_OUT[each.obstacle] for each in environment.unbuildable)
-    count = len(lines)
-    raise CannotBuild(
-        f"environment {environment.name!r} holds {count} "
-        f"package{'s' if count > 1 else ''} that cannot be laid out:\n" + "\n".join(lines),
-        hint="; ".join(ways),
-    )
-
-
-def way_out(each: Unbuildable) -> str:
-    """What to do about a package in the way."""
-    return _WAYS_OUT[each.obstacle]
 
 
 def environment_key(selection: Selection, archives: Archives) -> str:

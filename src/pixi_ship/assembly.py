@@ -1,0 +1,174 @@
+"""Put base, layers and configuration together into an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixi_ship.builder import Builder, BuiltLayer
+from pixi_ship.cache import Cache
+from pixi_ship.errors import RequirementError
+from pixi_ship.fetch.location import redacted_document
+from pixi_ship.layer.compress import Compression
+from pixi_ship.layer.write import write_layer
+from pixi_ship.layering import (
+    KnownLayer,
+)
+from pixi_ship.oci.base import LayerContents, inspect_layer
+from pixi_ship.oci.descriptor import Blob, Descriptor, Layer
+from pixi_ship.oci.image import Image, make_image
+from pixi_ship.oci.read import BaseImage
+from pixi_ship.prefix.merge import Merge
+from pixi_ship.recipe.activation import Activation, activate
+from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_config
+from pixi_ship.recipe.environment import activation_base
+from pixi_ship.requirement import check
+from pixi_ship.selection import Options, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """What all layers of a base together offer."""
+
+    glibc: str | None
+    has_sh: bool
+    has_bash: bool
+
+
+def base_facts(base: BaseImage, cache: Cache) -> BaseFacts:
+    """Inspect a base, layer by layer; each layer is read once, then remembered."""
+    glibc, has_sh, has_bash = None, False, False
+    for layer in base.layers:
+        found = _layer_contents(layer, cache)
+        glibc = found.glibc or glibc
+        has_sh, has_bash = has_sh or found.has_sh, has_bash or found.has_bash
+    return BaseFacts(glibc, has_sh, has_bash)
+
+
+def _layer_contents(layer: Layer, cache: Cache) -> LayerContents:
+    key = f"{layer.descriptor.digest.hex}-1"
+    note = cache.note("base", key)
+    if note is not None and {"glibc", "sh", "bash"} <= note.keys():
+        glibc = note["glibc"]
+        return LayerContents(str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"]))
+    found = inspect_layer(layer)
+    cache.write_note(
+        "base", key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash}
+    )
+    return found
+
+
+def check_base(selection: Selection, base: BaseImage, facts: BaseFacts) -> None:
+    """Raise RequirementError where the base's C library is too old, or is not there."""
+    wanted = selection.glibc_requirements
+    if not wanted:
+        return
+    if facts.glibc is None:
+        raise RequirementError(
+            f"{wanted[0].asked_by} needs __glibc {wanted[0].spec}, "
+            f"the base {base.reference} has no glibc",
+            hint="choose a --base such as debian or ubuntu",
+        )
+    check(wanted, "__glibc", facts.glibc, f"the base {base.reference}")
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """An image, what activating its environment does, and the files of its last layer."""
+
+    image: Image
+    activation: Activation
+    configuration: tuple[str, ...]
+
+
+def assemble(
+    builder: Builder, base: BaseImage, facts: BaseFacts, built: Sequence[BuiltLayer], merged: Merge
+) -> Assembled:
+    """Put base, layers and configuration together."""
+    selection, options = builder.selection, builder.options
+    files: dict[str, str] = {}
+    for each in built:
+        files.update(each.known.activation)
+    workspace = selection.workspace
+    environment = selection.environment.name
+    known = activation_base(selection.prefix, environment, workspace.name)
+    activation = activate(selection.prefix, files, selection.activation_env, known)
+    recipe = Recipe(
+        workspace=workspace.name,
+        environment=environment,
+        prefix=selection.prefix,
+        manifest_name=workspace.manifest.name,
+        manifest=_without_secrets(workspace.manifest),
+        lock=_without_secrets(workspace.lock),
+        activation=activation,
+        base_config=base.config,
+        wants_gpu=bool(selection.cuda_requirements),
+        has_ca=merged.has_ca,
+        on_scratch=not base.layers,
+        has_bash=facts.has_bash,
+    )
+    configuration, files_of_it = _configuration_layer(recipe, options.compression)
+    ours = [_layer(each.known, builder.cache, options) for each in built]
+    history = [
+        {
+            "created": options.created,
+            "created_by": "pixi-ship",
+            "comment": " ".join(each.recipe.names),
+        }
+        for each in built
+    ]
+    history.append(
+        {
+            "created": options.created,
+            "created_by": "pixi-ship",
+            "comment": "manifest, lock, entrypoint, activation",
+        }
+    )
+    labels = _labels(selection, base, options)
+    config = image_config(recipe, selection.platform, history, labels, options.created)
+    image = make_image(
+        [*base.layers, *ours, configuration], config, selection.platform, annotations=labels
+    )
+    return Assembled(image, activation, files_of_it)
+
+
+def _without_secrets(path: Path) -> bytes:
+    """A text file as it may lie in an image: credentials in URLs are left out."""
+    return redacted_document(path.read_text("utf-8", "surrogateescape")).encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:
+    descriptor = Descriptor(options.compression.media_type, known.digest, known.size)
+    return Layer(Blob(descriptor, cache.blob(known.digest)), known.diff_id, known.uncompressed_size)
+
+
+def _configuration_layer(recipe: Recipe, compression: Compression) -> tuple[Layer, tuple[str, ...]]:
+    pieces: list[bytes] = []
+    append: Callable[[bytes], None] = pieces.append
+    written = write_layer(ConfigurationTree(recipe), append, compression)
+    descriptor = Descriptor(compression.media_type, written.digest, written.size)
+    blob = Blob(descriptor, data=b"".join(pieces))
+    return Layer(blob, written.diff_id, written.uncompressed_size), written.listing
+
+
+def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str, str]:
+    labels = {
+        "org.opencontainers.image.title": selection.workspace.name,
+        "org.opencontainers.image.created": options.created,
+        "pixi-ship.environment": selection.environment.name,
+        "pixi-ship.platform": selection.environment.platform.name,
+        "pixi-ship.lock.digest": str(selection.lock_digest),
+    }
+    if base.digest is not None:
+        labels["org.opencontainers.image.base.digest"] = str(base.digest)
+    if selection.interpreter is not None:
+        labels["pixi-ship.bytecode"] = selection.interpreter.key
+    if selection.cuda_requirements:
+        specs = dict.fromkeys(each.spec for each in selection.cuda_requirements)
+        labels["pixi-ship.cuda.required"] = " & ".join(specs)
+        if selection.cuda:
+            labels["pixi-ship.cuda"] = selection.cuda
+    return labels
