@@ -135,9 +135,7 @@ def chain(start: str, goals: frozenset[str]) -> list[str] | None:
     ],
 )
 def test_nothing_leads_round_the_waist(rooms: set[str], goals: set[str]) -> None:
-    found = [
-        chain(module, frozenset(goals)) for module, _ in modules() if room(module) in rooms
-    ]
+    found = [chain(module, frozenset(goals)) for module, _ in modules() if room(module) in rooms]
     chains = [" → ".join(each) for each in found if each]
     assert not chains, "\n".join(["these chains lead round the tree:", *chains])
 
@@ -162,6 +160,8 @@ def test_only_the_command_line_prints() -> None:
         for module, path in modules()
         if room(module) != "cli"
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
     ]
     assert not found

@@ -20,9 +20,7 @@ from pixi_ship.workspace import find_workspace
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 BASE = parse_reference("docker://ghcr.io/prefix-dev/pixi:noble")
 RELOCK = "pixi-ship reads lock versions 1 to 7; run 'pixi lock' to write the lock anew"
-NOT_LINUX = (
-    "locked Linux platforms: none; add the platform to the manifest and run 'pixi lock'"
-)
+NOT_LINUX = "locked Linux platforms: none; add the platform to the manifest and run 'pixi lock'"
 
 # Workspace → what is wrong with it: the message, {0} for its directory, and the hint.
 BROKEN: dict[str, tuple[str, str | None]] = {

@@ -111,9 +111,7 @@ def test_truncated_conda(tiny: Tiny, keep: int) -> None:
             "  hint: the channel or mirror gave something else; fetch it again",
         )
     else:
-        tiny.refused(
-            f"error: reading {good.name}: the archive is damaged (File is not a zip file)"
-        )
+        tiny.refused(f"error: reading {good.name}: the archive is damaged (File is not a zip file)")
     good.write_bytes(data)
     tiny.works(good)
 
@@ -211,9 +209,7 @@ def zeros(path: str, size: int) -> bytes:
 
 @pytest.mark.parametrize("path", ["x", "unlisted"])
 def test_zstd_bomb(tiny: Tiny, path: str) -> None:
-    bad = raw_conda(
-        tiny.channel, info_of(paths=paths_json("x")), zeros(path, 1 << 30), packed=True
-    )
+    bad = raw_conda(tiny.channel, info_of(paths=paths_json("x")), zeros(path, 1 << 30), packed=True)
     tiny.lock(bad)
     tiny.failed_cleanly(build_limited(tiny), f"error: reading {CONDA}: {BOMB}")
     tiny.works(tiny.good())
@@ -377,7 +373,10 @@ METADATA = {
         info_of(paths=b'{"paths": {}}'),
         "info/paths.json: 'paths' is not a list",
     ),
-    "paths without a path": (info_of(paths=b'{"paths": [{"path_type": "hardlink"}]}'), "no '_path'"),
+    "paths without a path": (
+        info_of(paths=b'{"paths": [{"path_type": "hardlink"}]}'),
+        "no '_path'",
+    ),
     "index not json": (
         {"index.json": b"nope", "paths.json": paths_json()},
         "info/index.json is not JSON (Expecting value: line 1 column 1 (char 0))",
@@ -414,13 +413,12 @@ def test_metadata(tiny: Tiny, kind: str) -> None:
 
 def test_file_that_only_paths_json_knows(tiny: Tiny) -> None:
     tiny.lock(raw_conda(tiny.channel, info_of(paths=paths_json("x")), tar_of([])))
-    tiny.refused(
-        f"error: reading {CONDA}: info/paths.json lists 'x', which is not in the archive"
-    )
+    tiny.refused(f"error: reading {CONDA}: info/paths.json lists 'x', which is not in the archive")
 
 
 @pytest.mark.parametrize(
-    "line", ["../../x = a:b", "/x = a:b", "x = a;import os:b", "x = a:b\nimport os", "x", ".. = a:b"]
+    "line",
+    ["../../x = a:b", "/x = a:b", "x = a;import os:b", "x = a:b\nimport os", "x", ".. = a:b"],
 )
 def test_entry_point(tiny: Tiny, line: str) -> None:
     link = json.dumps({"noarch": {"type": "python", "entry_points": [line]}}).encode()

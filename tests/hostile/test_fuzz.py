@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import hashlib
 import io
 import json
 import random
@@ -15,12 +18,14 @@ import pytest
 import zstandard
 
 from pixi_ship.cache import Cache
+from pixi_ship.digest import Digest
 from pixi_ship.errors import PixiShipError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.write import write_layer
 from pixi_ship.lock.model import CondaPackage
 from pixi_ship.lock.parse import LockFile, choose
 from pixi_ship.oci.base import inspect_layer
+from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Blob, Descriptor, Layer
 from pixi_ship.oci.read import read_image
 from pixi_ship.oci.reference import parse_reference
 from pixi_ship.package.archive import CondaArchive
@@ -34,7 +39,8 @@ from pixi_ship.selection import Options
 from pixi_ship.ship import plan
 from pixi_ship.workspace import find_workspace
 
-from ..tiny import Tiny, info_of, member, paths_json, raw_bz2, raw_conda, raw_wheel, tar_of
+from ..conftest import TestData
+from ..tiny import Tiny, info_of, member, raw_bz2, raw_conda, raw_wheel, tar_of
 
 TRIALS = 300
 LAYOUT = PrefixLayout("/app/.pixi/envs/default", PythonInfo(3, 11, "lib/python3.11/site-packages"))
@@ -167,8 +173,6 @@ def test_conda(tmp_path: Path, inner: bool) -> None:
 
 @pytest.mark.parametrize("inner", [False, True], ids=["outer", "inner"])
 def test_tar_bz2(tmp_path: Path, inner: bool) -> None:
-    import bz2
-
     info, members = some_package()
     path = raw_bz2(tmp_path, info, members)
     lay_out_conda(path)
@@ -218,8 +222,8 @@ LOCKS = ["numpy", "gpu", "rich-platforms"]
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_lock(tmp_path: Path, channel_data: object, name: str) -> None:
-    workspace = channel_data.workspace(name)  # type: ignore[attr-defined]
+def test_lock(tmp_path: Path, channel_data: TestData, name: str) -> None:
+    workspace = channel_data.workspace(name)
     text = (workspace / "pixi.lock").read_bytes()
     path = tmp_path / "pixi.lock"
 
@@ -236,8 +240,8 @@ def test_lock(tmp_path: Path, channel_data: object, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["numpy", "gpu", "rich-platforms", "pyproject"])
-def test_manifest(tmp_path: Path, channel_data: object, name: str) -> None:
-    workspace = channel_data.workspace(name)  # type: ignore[attr-defined]
+def test_manifest(tmp_path: Path, channel_data: TestData, name: str) -> None:
+    workspace = channel_data.workspace(name)
     copy = tmp_path / "work"
     shutil.copytree(workspace, copy)
     (manifest,) = (path for path in copy.iterdir() if path.suffix == ".toml")
@@ -247,7 +251,7 @@ def test_manifest(tmp_path: Path, channel_data: object, name: str) -> None:
     def read() -> None:
         found = find_workspace(copy, search_upward=False)
         for environment in found.environments:
-            found.activation_env(environment)
+            found.activation_env(environment, ("linux-64", "linux", "unix"))
             found.glibc_versions(environment)
             list(found.dependency_names(environment, ("linux-64", "unix")))
         plan(found, options, Cache(tmp_path / "cache"), {})
@@ -286,8 +290,6 @@ def test_layout(tmp_path: Path) -> None:
 
 def test_layout_whose_documents_are_named_rightly(tmp_path: Path) -> None:
     """Mutations that get past the digests: the documents are stored under their new names."""
-    from .test_surroundings import put
-
     layout = base_of(tmp_path)
     blobs = layout / "blobs/sha256"
     index = json.loads((layout / "index.json").read_text())
@@ -298,7 +300,7 @@ def test_layout_whose_documents_are_named_rightly(tmp_path: Path) -> None:
         document = json.loads(manifest)
         if trial % 2:
             document["config"] |= put_bytes(blobs, mutated(config, chance))
-            row = put(blobs, document)
+            row = put_bytes(blobs, json.dumps(document).encode())
         else:
             row = put_bytes(blobs, mutated(manifest, chance))
         index["manifests"][0] |= row
@@ -307,8 +309,6 @@ def test_layout_whose_documents_are_named_rightly(tmp_path: Path) -> None:
 
 
 def put_bytes(blobs: Path, data: bytes) -> dict[str, object]:
-    import hashlib
-
     name = hashlib.sha256(data).hexdigest()
     (blobs / name).write_bytes(data)
     return {"digest": f"sha256:{name}", "size": len(data)}
@@ -330,12 +330,6 @@ def test_image_archive(tmp_path: Path, form: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "tar"])
 def test_base_layer(tmp_path: Path, kind: str) -> None:
-    import gzip
-    import hashlib
-
-    from pixi_ship.digest import Digest
-    from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Blob, Descriptor, Layer
-
     tar = tar_of([member("lib/libc.so.6", b"GNU C Library x"), member("bin/sh", b"x" * 3000)])
     media_type, packed = {
         "gzip": (LAYER_GZIP, gzip.compress(tar)),
@@ -356,4 +350,3 @@ def test_the_fuzzer_damages(tmp_path: Path) -> None:
         path.write_bytes(data)
         failed += not holds(trial, lambda: lay_out_conda(path))
     assert TRIALS // 3 < failed < TRIALS
-    assert paths_json("x")

@@ -355,8 +355,7 @@ def test_base_with_an_older_glibc(tiny: Tiny) -> None:
     tiny.lock(good, depends=["__glibc >=2.34,<3.0.a0"])
     layout = tiny.base("2.31")
     tiny.refused(
-        f"error: {good.name} needs __glibc >=2.34,<3.0.a0, "
-        f"the base oci:{layout}:t provides 2.31",
+        f"error: {good.name} needs __glibc >=2.34,<3.0.a0, the base oci:{layout}:t provides 2.31",
         "  hint: choose a --base with glibc 2.34 or newer",
         more=["--base", f"oci:{layout}:t"],
     )

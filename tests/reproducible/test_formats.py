@@ -116,7 +116,7 @@ class GoldenTree:
         )
 
 
-DIFF_ID = "?"
+DIFF_ID = "sha256:0a7e18029c36e68c68f1ea5c360aec471f660eecd81ceddd70410fa45a5c873f"
 TREE = "sha256:243f076b98473e63eb0cf6c047d98208db821780d796ea295dcd6e4059d8a264"
 COMPRESSED = {
     "gzip isal-2.32.1 level-2 block-1048576": (

@@ -111,13 +111,16 @@ def test_place_of_the_workspace(bench: Bench, want: str) -> None:
     assert ran.digest == want
 
 
-def test_another_user(bench: Bench, want: str) -> None:
+def test_another_user(bench: Bench) -> None:
+    """Without bytecode: the interpreter that makes it may be out of that user's reach."""
     if os.geteuid() != 0:
         pytest.skip("only root may become somebody else")
     if shutil.which("setpriv") is None:
         lacking("not on this machine: setpriv")
     env = {"HOME": "/nonexistent"}
-    assert bench.build(cache="nobody", prefix=NOBODY, env=env).digest == want
+    want = bench.build("numpy", "--no-compile", cache="root").digest
+    ran = bench.build("numpy", "--no-compile", cache="nobody", prefix=NOBODY, env=env)
+    assert ran.digest == want
 
 
 def test_source_date_epoch_is_the_only_clock(bench: Bench, want: str) -> None:
