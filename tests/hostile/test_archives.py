@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -241,7 +242,7 @@ def test_wheel_that_lies_about_its_sizes(tiny: Tiny) -> None:
 # Members that no package may hold
 
 
-MEMBERS = {
+MEMBERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "absolute path": ("/etc/x", {}, "absolute path '/etc/x' in the archive"),
     "climbing path": ("../x", {}, "path '../x' climbs out with '..' in the archive"),
     "climbing late": ("a/../../x", {}, "path 'a/../../x' climbs out with '..' in the archive"),

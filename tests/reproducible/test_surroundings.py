@@ -33,12 +33,10 @@ class Bench:
     ) -> Ran:
         self.count += 1
         out = self.root / f"out{self.count}"
-        ran = ship_apart(
-            *("build", "-w", self.data.workspace(workspace), "-e", "minimal"),
-            *("--base", f"oci:{self.base}:t"),
-            *("--to", f"oci:{out}:t", "--cache-dir", self.root / cache, "--json", *more),
-            **apart,
-        )
+        words: list[str | Path] = ["build", "-w", self.data.workspace(workspace), "-e", "minimal"]
+        words += ["--base", f"oci:{self.base}:t", "--to", f"oci:{out}:t"]
+        words += ["--cache-dir", self.root / cache, "--json", *more]
+        ran = ship_apart(*words, **apart)
         assert ran.status == 0, ran.err
         shutil.rmtree(out, ignore_errors=True)
         return ran
