@@ -70,6 +70,17 @@ class Builds:
                 blob = self.scratch / "cache/blobs" / layer["digest"].removeprefix("sha256:")
                 unpack = ["tar", "-xzf", str(blob), "-C", str(target), "--no-same-owner"]
                 subprocess.run(unpack, check=True)
+        self._link_sources()
+
+    def _link_sources(self) -> None:
+        """Put the sources that a build compiles, and no others, below ``sources``."""
+        plain, compiled = self.scratch / "plain", self.scratch / "compiled"
+        for pyc in compiled.rglob("__pycache__/*.pyc"):
+            source = pyc.parent.parent / f"{pyc.name.split('.')[0]}.py"
+            path = source.relative_to(compiled)
+            if source.is_file() and not (plain / pyc.relative_to(compiled)).exists():
+                (self.scratch / "sources" / path).parent.mkdir(parents=True, exist_ok=True)
+                (self.scratch / "sources" / path).hardlink_to(source)
 
     def _case(
         self,
@@ -118,9 +129,10 @@ class Builds:
         return Case(self.name, title, lambda: run(["bash", "-c", pipeline]), tree)
 
     def _compileall(self) -> Sample:
-        (site,) = (self.scratch / "compiled").glob("app/.pixi/envs/*/lib/python3.*")
-        python = shutil.which(site.name) or sys.executable
-        words = (*("-q", "-f", "-j2", "--invalidation-mode", "unchecked-hash"), site)
+        sources = self.scratch / "sources"
+        (library,) = sources.glob("app/.pixi/envs/*/lib/python3.*")
+        python = shutil.which(library.name) or sys.executable
+        words = (*("-q", "-f", "-j2", "--invalidation-mode", "unchecked-hash"), sources)
         # It exits with 1 for sources that no Python can compile, which some packages test with.
         script = '"$@" >/dev/null 2>&1 || true'
         return run(["bash", "-c", script, "-", python, "-S", "-m", "compileall", *words])

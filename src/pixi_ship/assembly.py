@@ -164,8 +164,6 @@ def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str
     }
     if base.digest is not None:
         labels["org.opencontainers.image.base.digest"] = str(base.digest)
-    if selection.interpreter is not None:
-        labels["pixi-ship.bytecode"] = selection.interpreter.key
     if selection.cuda_requirements:
         specs = dict.fromkeys(each.spec for each in selection.cuda_requirements)
         labels["pixi-ship.cuda.required"] = " & ".join(specs)

@@ -14,7 +14,8 @@ on packages of many small files. It judges this reader in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,14 +53,16 @@ class Member:
     size: int
     link: str
     _source: _Buffered
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def chunks(self) -> Iterator[bytes]:
         """The content, in pieces of up to 1 MiB."""
-        return self._source.content()
+        with self.guard():
+            yield from self._source.content()
 
     def read(self) -> bytes:
         """The whole content."""
-        return b"".join(self._source.content())
+        return b"".join(self.chunks())
 
 
 class _Buffered:

@@ -309,11 +309,21 @@ def test_rich_platforms(channel_data: TestData, tmp_path: Path) -> None:
 
 PLAN_KEYS = {
     *("workspace", "environment", "platform", "subdir", "prefix", "lock_digest", "packages"),
-    *("cuda", "unbuildable", "base", "buildable", "final", "layers", "warnings", "digest"),
+    *(
+        "cuda",
+        "bytecode",
+        "unbuildable",
+        "base",
+        "buildable",
+        "final",
+        "layers",
+        "warnings",
+        "digest",
+    ),
 }
 BUILD_KEYS = {
     *("workspace", "environment", "platform", "subdir", "prefix", "lock_digest", "packages"),
-    *("cuda", "unbuildable", "images", "layers", "counters", "warnings"),
+    *("cuda", "bytecode", "unbuildable", "images", "layers", "counters", "warnings"),
 }
 
 

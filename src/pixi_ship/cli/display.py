@@ -59,6 +59,7 @@ def environment_json(selection: Selection) -> dict[str, object]:
             "unbuildable": len(environment.unbuildable),
         },
         "cuda": selection.cuda,
+        "bytecode": selection.interpreter.key if selection.interpreter else None,
         "unbuildable": [
             {
                 "name": each.name,

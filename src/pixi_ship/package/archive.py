@@ -9,6 +9,7 @@ Source: https://docs.conda.io/projects/conda-build/en/stable/resources/package-s
 from __future__ import annotations
 
 import bz2
+import errno
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,21 +59,34 @@ class CondaArchive:
 
     @contextmanager
     def _section(self, prefix: str) -> Iterator[Iterator[Member]]:
-        try:
+        with self._naming():
             if self.is_zip:
                 with zipfile.ZipFile(self.path) as archive, self._open(archive, prefix) as file:
                     stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
                     with stream.stream_reader(file, read_across_frames=True) as reader:
-                        yield members(cast(Readable, reader), limit=self._limit)
+                        yield self._guarded(members(cast(Readable, reader), limit=self._limit))
             else:
                 with bz2.open(self.path, "rb") as file:
-                    yield members(cast(Readable, file), limit=self._limit)
+                    yield self._guarded(members(cast(Readable, file), limit=self._limit))
+
+    def _guarded(self, found: Iterator[Member]) -> Iterator[Member]:
+        # A file's content is taken long after its member was given, by whoever writes it.
+        with self._naming():
+            for member in found:
+                member.guard = self._naming
+                yield member
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Errors of the formats below as errors of this package."""
+        try:
+            yield
         except TarError as error:
             raise PackageError(self.name, str(error)) from error
         except (zipfile.BadZipFile, zstandard.ZstdError, EOFError, NotImplementedError) as error:
             raise PackageError(self.name, f"the archive is damaged ({error})") from error
         except OSError as error:
-            if error.errno is not None:
+            if error.errno not in (None, errno.EINVAL):  # a zip may point before its start
                 raise
             raise PackageError(self.name, f"the archive is damaged ({error})") from error
 

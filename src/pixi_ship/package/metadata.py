@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pixi_ship.errors import PackageError
 from pixi_ship.package.archive import CondaArchive
-from pixi_ship.tree import checked_path
+from pixi_ship.tree import checked_path, parents
 
 _MAX_INFO_FILE = 512 << 20
 _WANTED = frozenset(
@@ -154,7 +154,16 @@ def _paths(texts: Mapping[str, bytes]) -> tuple[PathsEntry, ...]:
     rows = _mapping(texts, "info/paths.json")["paths"]
     if not isinstance(rows, list):
         raise ValueError("info/paths.json: 'paths' is not a list")
-    return tuple(_paths_entry(row) for row in rows)
+    found = tuple(_paths_entry(row) for row in rows)
+    kinds = {each.path: each.path_type for each in found}
+    for each in found:
+        for parent in parents(each.path):
+            if kinds.get(parent, "directory") != "directory":
+                raise ValueError(
+                    f"info/paths.json: {each.path!r} lies below {parent!r}, "
+                    f"which is a {kinds[parent]}"
+                )
+    return found
 
 
 def _paths_entry(row: Mapping[str, object]) -> PathsEntry:

@@ -176,6 +176,12 @@ class _Link:
     def _member(self, row: PathsEntry, member: Member) -> Iterator[Entry]:
         if row.path in self._done:
             raise PackageError(self._name, f"the archive holds {row.path!r} twice")
+        if row.path_type == "directory" and member.kind != "directory":
+            raise PackageError(
+                self._name,
+                f"info/paths.json says {row.path!r} is a directory, "
+                f"in the archive it is a {member.kind}",
+            )
         if self._is_stale_bytecode(row.path):
             return  # compiled anew from the relocated source
         target = self._target(row.path)

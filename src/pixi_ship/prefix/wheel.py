@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import configparser
+import errno
 import hashlib
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,7 +113,11 @@ def _opened(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
                 )
             wheel.filename = name  # installer reads name and version from it
             yield wheel
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise PackageError(name, f"the archive is damaged ({error})") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # a zip may point before its start
+            raise
         raise PackageError(name, f"the archive is damaged ({error})") from error
 
 
@@ -132,6 +139,7 @@ def _plan(name: str, wheel: zipfile.ZipFile, python: PythonInfo, prefix: str) ->
         AssertionError,
         KeyError,
         ValueError,
+        configparser.Error,
     ) as error:
         raise PackageError(name, f"it is not a valid wheel: {error}") from error
     return sorted(destination.planned.values(), key=lambda each: each.path)
@@ -232,5 +240,5 @@ def _chunks(wheel: zipfile.ZipFile, planned: _Planned, name: str) -> Iterator[by
         with wheel.open(planned.member) as stream:
             while chunk := stream.read(BLOCK):
                 yield chunk
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise PackageError(name, f"{planned.member!r} is damaged ({error})") from error
