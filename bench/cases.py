@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / ".test-data"
 BASE = f"oci:{DATA / 'base'}:bookworm"
 COMPRESSIONS = ("gzip", "zstd")
-# The plain tool whose output is about as small as ours, with as many threads as it can use.
-FLOORS = {"gzip": "gzip -1", "zstd": "zstd -3 -T2"}
-OTHER_TOOLS = ("gzip -6", "pigz -1 -p2", "pigz -p2")
+# Plain tools whose output is about as small as ours; the fastest of them is the floor.
+FLOORS = {"gzip": ("gzip -1", "pigz -1 -p2"), "zstd": ("zstd -3 -T2",)}
+OTHER_TOOLS = ("gzip -6", "pigz -p2")
+COMPILE_FLOORS = ("-j1", "-j2")  # two processes are slower where files are many and tiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,10 @@ class Builds:
                 title = f"one changed package, {compression}"
                 yield self._case(title, None, compression, workspace=changed)
         for tree in ("plain", "compiled"):
-            tools = (*FLOORS.values(), *(OTHER_TOOLS if tree == "plain" else ()))
+            tools = [tool for each in FLOORS.values() for tool in each]
+            tools += OTHER_TOOLS if tree == "plain" else ()
             yield from (self._floor(tool, tree) for tool in tools if shutil.which(tool.split()[0]))
-        yield Case(self.name, "floor: compileall -j2", self._compileall, "compiled")
+        yield from (self._compileall(jobs) for jobs in COMPILE_FLOORS)
 
     def prepare(self) -> None:
         """Unpack what the layers hold, with and without bytecode, for the plain tools."""
@@ -123,19 +125,20 @@ class Builds:
             f"| tee >(sha256sum >{kept}.tar.sha256) | {tool} | tee {kept} | sha256sum; "
             f"stat -c %s {kept}; rm {kept}"
         )
-        title = f"floor: tar, {tool}, 2 sha256sum"
-        if tree == "compiled":
-            title += ", with bytecode"
+        title = tar_floor(tool, tree)
         return Case(self.name, title, lambda: run(["bash", "-c", pipeline]), tree)
 
-    def _compileall(self) -> Sample:
-        sources = self.scratch / "sources"
-        (library,) = sources.glob("app/.pixi/envs/*/lib/python3.*")
-        python = shutil.which(library.name) or sys.executable
-        words = (*("-q", "-f", "-j2", "--invalidation-mode", "unchecked-hash"), sources)
-        # It exits with 1 for sources that no Python can compile, which some packages test with.
-        script = '"$@" >/dev/null 2>&1 || true'
-        return run(["bash", "-c", script, "-", python, "-S", "-m", "compileall", *words])
+    def _compileall(self, jobs: str) -> Case:
+        def go() -> Sample:
+            sources = self.scratch / "sources"
+            (library,) = sources.glob("app/.pixi/envs/*/lib/python3.*")
+            python = shutil.which(library.name) or sys.executable
+            words = (*("-q", "-f", jobs, "--invalidation-mode", "unchecked-hash"), sources)
+            # It exits with 1 for sources that no Python can compile, which some tests are.
+            script = '"$@" >/dev/null 2>&1 || true'
+            return run(["bash", "-c", script, "-", python, "-S", "-m", "compileall", *words])
+
+        return Case(self.name, compile_floor(jobs), go, "compiled")
 
     def _changed(self) -> Path | None:
         """A copy of the workspace whose lock has another version of `greet`; None without it."""
@@ -156,6 +159,25 @@ class Builds:
         text = lock.replace(old, new).replace(f"{found.group(1)}1.1", f"{found.group(1)}1.0")
         (changed / "pixi.lock").write_text(text)
         return changed
+
+
+def tar_floor(tool: str, tree: str) -> str:
+    """What the row of a plain tool is called."""
+    bytecode = ", with bytecode" if tree == "compiled" else ""
+    return f"floor: tar{bytecode}, {tool}, sha256sum"
+
+
+def compile_floor(jobs: str) -> str:
+    """What the row of compileall is called."""
+    return f"floor: compileall {jobs}"
+
+
+def floors(compression: str, tree: str) -> tuple[tuple[str, ...], ...]:
+    """The steps of what a cold build is held against, each with the rows to choose from."""
+    packing = tuple(tar_floor(tool, tree) for tool in FLOORS[compression])
+    if tree == "plain":
+        return (packing,)
+    return packing, tuple(map(compile_floor, COMPILE_FLOORS))
 
 
 def packed_bytes(document: dict[str, object]) -> int:

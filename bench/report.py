@@ -41,7 +41,7 @@ class Row:
 
 def show(rows: Sequence[Row], facts: Sequence[str]) -> None:
     """Print everything."""
-    console = Console(width=150)
+    console = Console(width=130)
     for name in dict.fromkeys(row.workspace for row in rows):
         table = Table(box=box.SIMPLE_HEAD, title=f"workspace {name}", title_justify="left")
         table.add_column("case")

@@ -17,6 +17,7 @@ from rattler.package_streaming import download_to_writer
 from pixi_ship.cache import Cache
 from pixi_ship.digest import BLOCK, digest_file
 from pixi_ship.errors import DigestMismatch, FetchError
+from pixi_ship.fetch.client import pixi_client
 from pixi_ship.fetch.location import local_path, redacted, redacted_text
 from pixi_ship.lock.model import LockedPackage
 
@@ -138,7 +139,7 @@ class Archives:
 
     def _download(self, package: LockedPackage, writer: _CheckingWriter) -> None:
         if self._client is None:
-            self._client = Client.authenticated_client()
+            self._client = pixi_client(self.root)
         try:
             asyncio.run(download_to_writer(self._client, package.location, writer))
         except (DigestMismatch, FetchError, KeyboardInterrupt):
