@@ -189,6 +189,8 @@ def started(tiny: Tiny) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What starts in the background inherits an ignored SIGINT, as CI's shells do.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
