@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
+from typing import Unpack
 
 import click
 
@@ -16,7 +16,7 @@ from pixi_ship.cli.display import (
     progress,
     warnings,
 )
-from pixi_ship.cli.options import resolve, shared_options
+from pixi_ship.cli.options import SharedOptions, resolve, shared_options
 from pixi_ship.oci.reference import Reference
 from pixi_ship.ship import Build, build
 
@@ -36,38 +36,17 @@ from pixi_ship.ship import Build, build
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def build_command(
-    workspace: Path | None,
-    environment: str | None,
-    platform: str | None,
-    cuda: str | None,
-    base: str | None,
-    compression: str | None,
-    max_layers: int | None,
-    compile_bytecode: bool,
-    cache_dir: Path | None,
     as_json: bool,
     to: tuple[str, ...],
     offline: bool,
     workers: int | None,
     quiet: bool,
+    **given: Unpack[SharedOptions],
 ) -> None:
     """Make the image of an environment and write it to every --to."""
     if not to:
         raise click.UsageError("nowhere to write to: give --to, such as --to oci:out:latest")
-    request = resolve(
-        workspace=workspace,
-        environment=environment,
-        platform=platform,
-        cuda=cuda,
-        base=base,
-        compression=compression,
-        max_layers=max_layers,
-        compile_bytecode=compile_bytecode,
-        cache_dir=cache_dir,
-        to=to,
-        offline=offline,
-        workers=workers,
-    )
+    request = resolve(given, to=to, offline=offline, workers=workers)
     with progress(quiet=quiet or as_json) as watcher:
         made = build(
             request.workspace, request.options, request.cache, request.interpreters, watcher

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypedDict, TypeVar
 
 import click
 
@@ -89,42 +89,50 @@ class Request:
     interpreters: Mapping[str, Interpreter]
 
 
+class SharedOptions(TypedDict):
+    """The values of :func:`shared_options`, by parameter name; None where not given."""
+
+    workspace: Path | None
+    environment: str | None
+    platform: str | None
+    cuda: str | None
+    base: str | None
+    compression: str | None
+    max_layers: int | None
+    compile_bytecode: bool
+    cache_dir: Path | None
+
+
 def resolve(
+    given: SharedOptions,
     *,
-    workspace: Path | None,
-    environment: str | None,
-    platform: str | None,
-    cuda: str | None,
-    base: str | None,
-    compression: str | None,
-    max_layers: int | None,
-    compile_bytecode: bool,
-    cache_dir: Path | None,
     to: tuple[str, ...] = (),
     offline: bool = False,
     workers: int | None = None,
 ) -> Request:
     """Put the command line over ``[tool.pixi-ship]`` over the defaults."""
-    found = find_workspace(workspace or Path(), search_upward=workspace is None)
+    chosen = given["workspace"]
+    found = find_workspace(chosen or Path(), search_upward=chosen is None)
     defaults = found.defaults
 
     def default(name: str, fallback: str) -> str:
         return str(defaults.get(name, fallback))
 
     options = Options(
-        environment=environment or default("environment", "default"),
-        platform=platform or default("platform", DEFAULT_PLATFORM),
-        cuda=cuda or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
-        base=parse_reference(base or default("base", DEFAULT_BASE)),
+        environment=given["environment"] or default("environment", "default"),
+        platform=given["platform"] or default("platform", DEFAULT_PLATFORM),
+        cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
+        base=parse_reference(given["base"] or default("base", DEFAULT_BASE)),
         to=tuple(parse_reference(each) for each in to),
-        compression=_compression(compression or default("compression", "gzip")),
-        max_layers=max_layers or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
+        compression=_compression(given["compression"] or default("compression", "gzip")),
+        max_layers=given["max_layers"]
+        or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
         offline=offline,
-        compile_bytecode=compile_bytecode,
+        compile_bytecode=given["compile_bytecode"],
         workers=workers or _cores(),
         created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
     )
-    return Request(found, options, Cache(_cache_dir(cache_dir)), _Interpreters())
+    return Request(found, options, Cache(_cache_dir(given["cache_dir"])), _Interpreters())
 
 
 class _Interpreters(Mapping[str, Interpreter]):

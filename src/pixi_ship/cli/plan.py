@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Unpack
 
 import click
 
@@ -15,7 +15,7 @@ from pixi_ship.cli.display import (
     print_warnings,
     warnings,
 )
-from pixi_ship.cli.options import resolve, shared_options
+from pixi_ship.cli.options import SharedOptions, resolve, shared_options
 from pixi_ship.fetch.location import redacted
 from pixi_ship.layering import listing
 from pixi_ship.ship import Plan, plan
@@ -25,30 +25,12 @@ from pixi_ship.ship import Plan, plan
 @shared_options
 @click.option("--files", is_flag=True, help="List every file of the layers made already.")
 def plan_command(
-    workspace: Path | None,
-    environment: str | None,
-    platform: str | None,
-    cuda: str | None,
-    base: str | None,
-    compression: str | None,
-    max_layers: int | None,
-    compile_bytecode: bool,
-    cache_dir: Path | None,
     as_json: bool,
     files: bool,
+    **given: Unpack[SharedOptions],
 ) -> None:
     """Show what would be built: layers, sizes, reuse, warnings; reads nothing big."""
-    request = resolve(
-        workspace=workspace,
-        environment=environment,
-        platform=platform,
-        cuda=cuda,
-        base=base,
-        compression=compression,
-        max_layers=max_layers,
-        compile_bytecode=compile_bytecode,
-        cache_dir=cache_dir,
-    )
+    request = resolve(given)
     found = plan(request.workspace, request.options, request.cache, request.interpreters)
     listed = _files(found, request.cache) if files else None
     if as_json:
