@@ -105,6 +105,15 @@ def test_reference(tiny: Tiny, reference: str, lines: tuple[str, ...]) -> None:
     failed(ship(*tiny.words(to=reference)), 2, *lines)
 
 
+def test_a_base_in_the_manifest_starts_from_the_workspace(tiny: Tiny) -> None:
+    """The same manifest works from every directory."""
+    manifest = tiny.work / "pixi.toml"
+    manifest.write_text(manifest.read_text() + '\n[tool.pixi-ship]\nbase = "oci:bases/none:1"\n')
+    ran = ship("plan", "-w", tiny.work)
+    assert ran.status == 1
+    assert ran.err.startswith(f"error: reading {tiny.work / 'bases' / 'none'}: oci-layout: ")
+
+
 def test_base_in_a_registry(tiny: Tiny) -> None:
     failed(
         tiny.build("--base", "docker://host/name:tag"),

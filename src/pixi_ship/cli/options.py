@@ -17,7 +17,7 @@ from pixi_ship.cache import Cache
 from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
-from pixi_ship.oci.reference import parse_reference
+from pixi_ship.oci.reference import Reference, parse_reference
 from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
 from pixi_ship.selection import Options
 from pixi_ship.workspace import Workspace, find_workspace
@@ -122,7 +122,7 @@ def resolve(
         environment=given["environment"] or default("environment", "default"),
         platform=given["platform"] or default("platform", DEFAULT_PLATFORM),
         cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
-        base=parse_reference(given["base"] or default("base", DEFAULT_BASE)),
+        base=_base(given["base"], found),
         to=tuple(parse_reference(each) for each in to),
         compression=_compression(given["compression"] or default("compression", "gzip")),
         max_layers=given["max_layers"]
@@ -154,6 +154,14 @@ class _Interpreters(Mapping[str, Interpreter]):
 
     def __len__(self) -> int:
         return 1
+
+
+def _base(given: str | None, workspace: Workspace) -> Reference:
+    """A path on the command line starts from here, one in the manifest from there."""
+    if given is not None:
+        return parse_reference(given)
+    written = str(workspace.defaults.get("base", DEFAULT_BASE))
+    return parse_reference(written).anchored(workspace.root)
 
 
 def _cores() -> int:

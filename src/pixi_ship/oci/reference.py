@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from pixi_ship.errors import UsageError
 
@@ -38,6 +39,12 @@ class Reference:
         slashes = "//" if self.transport is Transport.DOCKER else ""
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.transport.value}:{slashes}{self.path}{tag}"
+
+    def anchored(self, root: Path) -> Reference:
+        """The reference with a relative path counted from ``root``; others unchanged."""
+        if self.transport in (Transport.SCRATCH, Transport.DOCKER):
+            return self
+        return replace(self, path=str(root / self.path))
 
 
 def parse_reference(text: str) -> Reference:
