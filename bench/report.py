@@ -41,10 +41,10 @@ class Row:
 
 def show(rows: Sequence[Row], facts: Sequence[str]) -> None:
     """Print everything."""
-    console = Console(width=130)
+    console = Console(width=150)
     for name in dict.fromkeys(row.workspace for row in rows):
         table = Table(box=box.SIMPLE_HEAD, title=f"workspace {name}", title_justify="left")
-        table.add_column("case")
+        table.add_column("case", no_wrap=True)
         for title in (
             *("wall s", "min-max", "cpu s", "tar MB", "MB/s", "result MB"),
             *("memory MB", "workers MB", "disk MB", "x floor"),
