@@ -68,7 +68,7 @@ class Builds:
             self._build(f"unpack {tree}", "gzip", words, self.workspace, cold=True)
             target = self.scratch / tree
             target.mkdir()
-            for layer in self.documents[f"unpack {tree}"]["layers"]:  # type: ignore[attr-defined]
+            for layer in self.documents[f"unpack {tree}"]["images"][0]["layers"]:  # type: ignore[attr-defined]
                 blob = self.scratch / "cache/blobs" / layer["digest"].removeprefix("sha256:")
                 unpack = ["tar", "-xzf", str(blob), "-C", str(target), "--no-same-owner"]
                 subprocess.run(unpack, check=True)
@@ -113,7 +113,7 @@ class Builds:
         sample = run(command, watched=(cache, output))
         document = json.loads(sample.output)
         before = self.documents.setdefault(title, document)
-        if before["images"] != document["images"]:
+        if before["digest"] != document["digest"]:
             raise RuntimeError(f"{self.name}, {title}: two builds of the same gave two images")
         return sample
 
@@ -182,13 +182,11 @@ def floors(compression: str, tree: str) -> tuple[tuple[str, ...], ...]:
 
 def packed_bytes(document: dict[str, object]) -> int:
     """Bytes of tar that a build made, as its JSON document tells."""
-    layers = document["layers"]
-    assert isinstance(layers, list)
+    layers = document["images"][0]["layers"]  # type: ignore[index]
     return sum(layer["uncompressed_size"] for layer in layers if not layer["reused"])
 
 
 def image_bytes(document: dict[str, object]) -> int:
     """Bytes of all compressed layers of the environment."""
-    layers = document["layers"]
-    assert isinstance(layers, list)
+    layers = document["images"][0]["layers"]  # type: ignore[index]
     return sum(layer["size"] for layer in layers)

@@ -31,16 +31,17 @@ ALLOWED: dict[str, frozenset[str]] = {
     "prefix": WAIST | {"tar_stream", "lock", "fetch", "package"},
     "layer": WAIST,
     "oci": WAIST | {"tar_stream", "cache", "layer"},
+    "registry": BASICS | {"cache", "oci", "fetch"},
+    "base_lock": BASICS | {"cache"},
+    "verification": WAIST | {"tar_stream", "oci"},
     "recipe": frozenset({"tree", "errors", "platform"}),
 }
 ENGINE = frozenset(ALLOWED)
+# From here on each may also import what stands above it in this list.
+STEPS = ("selection", "layering", "bases", "delivery", "builder", "assembly", "ship")
+ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}
 ALLOWED |= {
-    "selection": ENGINE,
-    "layering": ENGINE | {"selection"},
-    "builder": ENGINE | {"selection", "layering"},
-    "assembly": ENGINE | {"selection", "layering", "builder"},
-    "ship": ENGINE | {"selection", "layering", "builder", "assembly"},
-    "cli": ENGINE | {"selection", "layering", "builder", "ship", ""},
+    "cli": ENGINE | set(STEPS) | {""},
     "": frozenset({"ship"}),
     "__main__": frozenset({"cli"}),
 }

@@ -51,7 +51,13 @@ class Ran:
 
     @property
     def digest(self) -> str:
-        return str(self.document["images"][0]["digest"])
+        return str(self.document["digest"])
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """What the document says of the one image."""
+        (found,) = self.document["images"]
+        return dict(found)
 
 
 def ship(*words: str | Path) -> Ran:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixi_ship.builder import Builder, BuiltLayer
@@ -16,14 +16,16 @@ from pixi_ship.layering import (
     KnownLayer,
 )
 from pixi_ship.oci.base import LayerContents, inspect_layer
-from pixi_ship.oci.descriptor import Blob, Descriptor, Layer
+from pixi_ship.oci.blob import Blob, Layer, Stretch
+from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.oci.image import Image, make_image
-from pixi_ship.oci.read import BaseImage
+from pixi_ship.oci.reference import Transport
+from pixi_ship.oci.stored import StoredImage
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.recipe.activation import Activation, activate
 from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_config
 from pixi_ship.recipe.environment import activation_base
-from pixi_ship.requirement import check
+from pixi_ship.requirement import Requirement, check, meets
 from pixi_ship.selection import Options, Selection
 
 
@@ -36,22 +38,35 @@ class BaseFacts:
     has_bash: bool
 
 
-def base_facts(base: BaseImage, cache: Cache) -> BaseFacts:
-    """Inspect a base, layer by layer; each layer is read once, then remembered."""
+def base_facts(
+    base: StoredImage, cache: Cache, wanted: Sequence[Requirement], *, may_read: bool = True
+) -> BaseFacts | None:
+    """Inspect a base from its lowest layer up; each layer is read once, then remembered.
+
+    Layers above those that already tell enough for ``wanted`` are not read: they may lie in a
+    registry, and no image replaces its C library by an older one. None where a layer would
+    have to be read and ``may_read`` forbids it.
+    """
     glibc, has_sh, has_bash = None, False, False
     for layer in base.layers:
-        found = _layer_contents(layer, cache)
+        if has_bash and glibc is not None and meets(wanted, "__glibc", glibc):
+            break
+        found = _layer_contents(layer, cache, may_read)
+        if found is None:
+            return None
         glibc = found.glibc or glibc
         has_sh, has_bash = has_sh or found.has_sh, has_bash or found.has_bash
     return BaseFacts(glibc, has_sh, has_bash)
 
 
-def _layer_contents(layer: Layer, cache: Cache) -> LayerContents:
+def _layer_contents(layer: Layer, cache: Cache, may_read: bool) -> LayerContents | None:
     key = f"{layer.descriptor.digest.hex}-1"
     note = cache.note("base", key)
     if note is not None and {"glibc", "sh", "bash"} <= note.keys():
         glibc = note["glibc"]
         return LayerContents(str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"]))
+    if not may_read:
+        return None
     found = inspect_layer(layer)
     cache.write_note(
         "base", key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash}
@@ -59,7 +74,7 @@ def _layer_contents(layer: Layer, cache: Cache) -> LayerContents:
     return found
 
 
-def check_base(selection: Selection, base: BaseImage, facts: BaseFacts) -> None:
+def check_base(selection: Selection, base: StoredImage, facts: BaseFacts) -> None:
     """Raise RequirementError where the base's C library is too old, or is not there."""
     wanted = selection.glibc_requirements
     if not wanted:
@@ -83,7 +98,11 @@ class Assembled:
 
 
 def assemble(
-    builder: Builder, base: BaseImage, facts: BaseFacts, built: Sequence[BuiltLayer], merged: Merge
+    builder: Builder,
+    base: StoredImage,
+    facts: BaseFacts,
+    built: Sequence[BuiltLayer],
+    merged: Merge,
 ) -> Assembled:
     """Put base, layers and configuration together."""
     selection, options = builder.selection, builder.options
@@ -142,7 +161,9 @@ def _without_secrets(path: Path) -> bytes:
 
 def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:
     descriptor = Descriptor(options.compression.media_type, known.digest, known.size)
-    return Layer(Blob(descriptor, cache.blob(known.digest)), known.diff_id, known.uncompressed_size)
+    return Layer(
+        Blob(descriptor, Stretch(cache.blob(known.digest))), known.diff_id, known.uncompressed_size
+    )
 
 
 def _configuration_layer(recipe: Recipe, compression: Compression) -> tuple[Layer, tuple[str, ...]]:
@@ -150,11 +171,11 @@ def _configuration_layer(recipe: Recipe, compression: Compression) -> tuple[Laye
     append: Callable[[bytes], None] = pieces.append
     written = write_layer(ConfigurationTree(recipe), append, compression)
     descriptor = Descriptor(compression.media_type, written.digest, written.size)
-    blob = Blob(descriptor, data=b"".join(pieces))
+    blob = Blob.of(descriptor, b"".join(pieces))
     return Layer(blob, written.diff_id, written.uncompressed_size), written.listing
 
 
-def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str, str]:
+def _labels(selection: Selection, base: StoredImage, options: Options) -> dict[str, str]:
     labels = {
         "org.opencontainers.image.title": selection.workspace.name,
         "org.opencontainers.image.created": options.created,
@@ -164,6 +185,10 @@ def _labels(selection: Selection, base: BaseImage, options: Options) -> dict[str
     }
     if base.digest is not None:
         labels["org.opencontainers.image.base.digest"] = str(base.digest)
+    if options.base.transport is Transport.DOCKER:
+        # Places on this machine are nobody else's business, and would make bytes differ.
+        name = replace(options.base, digest=None) if options.base.tag else options.base
+        labels["org.opencontainers.image.base.name"] = str(name).removeprefix("docker://")
     if selection.cuda_requirements:
         specs = dict.fromkeys(each.spec for each in selection.cuda_requirements)
         labels["pixi-ship.cuda.required"] = " & ".join(specs)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pixi_ship.cache import Cache
 from pixi_ship.errors import PixiShipError
@@ -17,6 +18,7 @@ from pixi_ship.layering import (
     KnownLayer,
     LayerRecipe,
     environment_key,
+    has_blob,
     known_layer,
     layer_recipes,
     package_key,
@@ -64,6 +66,27 @@ class BuiltLayer:
     reused: bool
 
 
+class Destinations(Protocol):
+    """Where layers go as soon as they are there."""
+
+    def has(self, layer: KnownLayer) -> bool:
+        """Whether every place has the layer already, so that its bytes are not needed here."""
+
+    def add(self, layer: KnownLayer) -> None:
+        """The layer is in the cache, or every place has it. Called from several threads."""
+
+
+class Later:
+    """Layers wait until the image is whole."""
+
+    def has(self, layer: KnownLayer) -> bool:
+        """No place is asked."""
+        return False
+
+    def add(self, layer: KnownLayer) -> None:
+        """Nothing is done yet."""
+
+
 @dataclass(slots=True)
 class Builder:
     """Everything that the steps of one build share."""
@@ -73,6 +96,7 @@ class Builder:
     selection: Selection
     options: Options
     progress: Progress
+    destinations: Destinations = field(default_factory=Later)
     counters: Counters = field(default_factory=Counters)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -119,7 +143,7 @@ class Builder:
 
     def layers(self, recipes: Sequence[LayerRecipe], merged: Merge) -> list[BuiltLayer]:
         """Every layer, made or taken from the cache, in the order of the recipes."""
-        known = {recipe.key: known_layer(self.cache, recipe.key) for recipe in recipes}
+        known = {recipe.key: self._usable(recipe) for recipe in recipes}
         missing = [recipe for recipe in recipes if known[recipe.key] is None]
         self.progress.expect(
             packages=sum(len(recipe.members) for recipe in missing),
@@ -128,6 +152,7 @@ class Builder:
         )
         for recipe in recipes:
             if (found := known[recipe.key]) is not None:
+                self.destinations.add(found)
                 self.progress.layer_done(recipe.title, found.size, reused=True)
         made = self._make(missing, merged)
         self.counters.layers_built += len(made)
@@ -138,6 +163,13 @@ class Builder:
             )
             for recipe in recipes
         ]
+
+    def _usable(self, recipe: LayerRecipe) -> KnownLayer | None:
+        """A layer made earlier whose bytes are here, or already where they shall go."""
+        known = known_layer(self.cache, recipe.key)
+        if known is not None and (has_blob(self.cache, known) or self.destinations.has(known)):
+            return known
+        return None
 
     def _make(self, missing: Sequence[LayerRecipe], merged: Merge) -> dict[str, KnownLayer]:
         if not missing:
@@ -177,6 +209,7 @@ class Builder:
             listing.write("".join(f"{row}\n" for row in written.listing).encode())
         self.cache.write_json(self.cache.layer(recipe.key, "json"), _layer_note(recipe, known))
         self.counters.uncompressed_bytes += written.uncompressed_size
+        self.destinations.add(known)
         self.progress.layer_done(recipe.title, written.size, reused=False)
         return known
 

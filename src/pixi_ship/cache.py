@@ -1,15 +1,18 @@
 """The cache directory: archives, layers and small notes, each named by what it is made of.
 
     archives/<sha256>        package archives as fetched
-    blobs/<sha256>           compressed layers
+    blobs/<sha256>           compressed layers, and blobs of registries
     layers/<key>.json        which blob a layer's recipe gave
     layers/<key>.tree        its files, one a line
     notes/<kind>/<key>.json  facts that are dear to find out again
     tmp/                     what is being written
+    lock                     held shared by who uses the cache, exclusively by who removes
 
 Everything appears by an atomic rename of a complete file, so several processes may share
 the directory and a process may be killed at any moment: what it leaves in ``tmp`` is
 locked while its owner lives and swept by the next one.
+
+A file's time of modification says when it was last used, to the day.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,8 +36,16 @@ from pixi_ship.errors import CacheError
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 _HINT = "choose another place with --cache-dir or PIXI_SHIP_CACHE_DIR"
+_HINT_NONE = "the first build makes one; name another with --cache-dir or PIXI_SHIP_CACHE_DIR"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MARKER = "Signature: 8a477f597d28d172789f06886806bc55\n# This is the cache of pixi-ship.\n"
+_DAY = 86400  # seconds
+_POLL = 0.1  # seconds between two tries for the exclusive lock
+
+# The notes on blobs that came from a registry, each keyed by the blob's digest in hex: a
+# blob in ``blobs`` that neither such a note nor a layer names is removed by a prune.
+FETCHED_BLOB = "fetched-blob"
 
 
 class Cache:
@@ -41,6 +53,7 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._today: float | None = None
 
     def archive(self, sha256: str) -> Path:
         """Where the archive with this digest lies, if it does."""
@@ -56,7 +69,10 @@ class Cache:
 
     def note(self, kind: str, key: str) -> Mapping[str, object] | None:
         """A note written earlier; None if there is none, or none that can be read."""
-        return read_json(self._note(kind, key))
+        path = self._note(kind, key)
+        if (value := read_json(path)) is not None:
+            self.mark_used(path)
+        return value
 
     def write_note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
         """Keep a note."""
@@ -103,24 +119,137 @@ class Cache:
                 raise self._unwritable(error) from error
             raise
 
+    @contextmanager
+    def in_use(self, *, make: bool = False) -> Iterator[None]:
+        """Nothing is removed from the cache until the block ends; waits while a prune runs.
+
+        make: make the cache if it is not there. A cache that this user cannot write to has
+        no lock to take, and needs none if nobody else prunes it.
+        """
+        if make and not self.root.is_dir():
+            self._prepared()
+        handle, before = self._open_lock(), self._today
+        try:
+            if handle is not None:
+                self._lock(handle, fcntl.LOCK_SH)
+                with suppress(OSError):
+                    os.utime(handle)
+                # The file system's own time, which is what its files are marked with.
+                self._today = os.fstat(handle).st_mtime
+            yield
+        finally:
+            self._today = before
+            if handle is not None:
+                os.close(handle)
+
+    @contextmanager
+    def exclusive(self, wait: float) -> Iterator[None]:
+        """Nobody else uses the cache in the block; raises CacheError after ``wait`` seconds."""
+        self.check_marked()
+        handle = self._open_lock()
+        if handle is None:
+            raise self._unwritable(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        try:
+            for attempt in range(1 + int(wait / _POLL)):
+                if attempt:
+                    time.sleep(_POLL)
+                if self._lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    break
+            else:
+                raise CacheError(
+                    f"locking the cache at {self.root}: it is in use",
+                    hint="run the same again when no build runs, or give a longer --wait",
+                )
+            yield
+        finally:
+            os.close(handle)
+
+    def mark_used(self, path: Path) -> None:
+        """Set a file's time to now, at most once a day; a prune takes the oldest first.
+
+        Does nothing outside of :meth:`in_use`, nor where the file cannot be marked.
+        """
+        if self._today is not None:
+            with suppress(OSError):
+                if path.stat().st_mtime < self._today - _DAY:
+                    os.utime(path)
+
+    def check_marked(self) -> None:
+        """Raise CacheError where there is no cache of ours."""
+        if not self.root.exists():
+            raise CacheError(f"there is no cache at {self.root}", hint=_HINT_NONE)
+        if not self.is_marked():
+            raise CacheError(
+                f"{self.root} is no cache: it holds no CACHEDIR.TAG of pixi-ship", hint=_HINT_NONE
+            )
+
+    def is_marked(self) -> bool:
+        """Whether the directory says that it is a cache of ours: nothing else is cleaned up."""
+        try:
+            handle = os.open(self.root / "CACHEDIR.TAG", os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            return os.read(handle, len(_MARKER)) == _MARKER.encode()
+        finally:
+            os.close(handle)
+
     def sweep(self) -> int:
         """Remove what killed processes left in ``tmp``; returns how many files."""
         swept = 0
+        for path in self.orphans():
+            with suppress(OSError):
+                path.unlink()
+                swept += 1
+        return swept
+
+    def orphans(self) -> Iterator[Path]:
+        """What killed processes left in ``tmp``; each is locked until the next is asked for."""
+        if not self.is_marked():
+            return
         directory = self.root / "tmp"
         with suppress(FileNotFoundError), _locked(directory, fcntl.LOCK_EX):
             for path in directory.iterdir():
-                with suppress(OSError), path.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                    swept += 1
-        return swept
+                with (
+                    suppress(OSError),
+                    # For writing, or NFS would refuse the lock.
+                    _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_RDWR | os.O_NOFOLLOW),
+                ):
+                    yield path
+
+    def _open_lock(self) -> int | None:
+        """The lock file, made if need be; None where there is none and none can be made."""
+        path = self.root / "lock"
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise self._unwritable(error) from error
+        with suppress(OSError):
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        return None
+
+    def _lock(self, handle: int, how: int) -> bool:
+        try:
+            fcntl.flock(handle, how)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise CacheError(
+                f"locking the cache at {self.root}: {error.strerror}", hint=_HINT
+            ) from error
+        return True
 
     def _prepared(self) -> Path:
         directory = self.root / "tmp"
         if not directory.is_dir():
             try:
-                directory.mkdir(parents=True, exist_ok=True)
+                # The mark comes first: without it, what is left in tmp would never be swept.
+                self.root.mkdir(parents=True, exist_ok=True)
                 (self.root / "CACHEDIR.TAG").write_text(_MARKER)
+                directory.mkdir(exist_ok=True)
             except OSError as error:
                 raise CacheError(
                     f"making the cache at {self.root}: {error.strerror}", hint=_HINT
@@ -135,8 +264,8 @@ class Cache:
 
 
 @contextmanager
-def _locked(directory: Path, how: int) -> Iterator[None]:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _locked(path: Path, how: int, flags: int = os.O_RDONLY | os.O_DIRECTORY) -> Iterator[None]:
+    handle = os.open(path, flags)
     try:
         fcntl.flock(handle, how)
         yield
@@ -148,7 +277,7 @@ def read_json(path: Path) -> Mapping[str, object] | None:
     """A JSON object from a file; None if there is none."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

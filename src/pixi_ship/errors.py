@@ -76,5 +76,13 @@ class ImageError(PixiShipError):
     """An image, layout or archive is malformed, or cannot be written."""
 
 
+class RegistryError(PixiShipError):
+    """A registry refused, did not answer, or answered nonsense."""
+
+
+class NotInRegistry(RegistryError):
+    """The registry has no such repository, tag, manifest or blob, or does not show it."""
+
+
 class CacheError(PixiShipError):
     """The cache directory cannot be used."""

@@ -189,13 +189,28 @@ class KnownLayer:
 
 
 def known_layer(cache: Cache, key: str) -> KnownLayer | None:
-    """The record of a layer, if its blob is there with the right size."""
-    note = read_json(cache.layer(key, "json"))
-    if note is None:
-        return None
+    """The record of a layer made once; its blob need not be in the cache any more."""
+    path = cache.layer(key, "json")
+    note = read_json(path)
+    layer = layer_record(note) if note is not None else None
+    if layer is not None:
+        cache.mark_used(path)
+    return layer
+
+
+def has_blob(cache: Cache, layer: KnownLayer) -> bool:
+    """Whether the cache holds a layer's bytes, by their size."""
+    try:
+        return cache.blob(layer.digest).stat().st_size == layer.size
+    except OSError:
+        return False
+
+
+def layer_record(note: Mapping[str, object]) -> KnownLayer | None:
+    """What a layer's note says; None for what is no such note."""
     try:
         activation = note["activation"]
-        layer = KnownLayer(
+        return KnownLayer(
             Digest.parse(str(note["digest"])),
             int(str(note["size"])),
             Digest.parse(str(note["diff_id"])),
@@ -203,11 +218,8 @@ def known_layer(cache: Cache, key: str) -> KnownLayer | None:
             int(str(note["files"])),
             activation if isinstance(activation, dict) else {},
         )
-        if cache.blob(layer.digest).stat().st_size != layer.size:
-            return None
-    except (KeyError, ValueError, OSError):
+    except (KeyError, ValueError):
         return None
-    return layer
 
 
 def listing(cache: Cache, key: str) -> tuple[str, ...] | None:

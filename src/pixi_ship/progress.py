@@ -41,3 +41,6 @@ class Silence:
 
     def written(self, size: int) -> None:
         """Ignore."""
+
+
+SILENCE = Silence()

@@ -61,14 +61,7 @@ def check(found: Iterable[Requirement], name: str, version: str, provider: str) 
 
     provider: who provides it, for the sentence: ``--cuda``, or the base image.
     """
-    record = rattler.PackageRecord(
-        name=name,
-        version=_version(name, version),
-        build=rattler.BuildString("0"),
-        build_number=0,
-        subdir="noarch",
-    )
-    failed = [each for each in found if not _matches(each, record)]
+    failed = _unmet(found, name, version)
     if failed:
         first = failed[0]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
@@ -76,6 +69,22 @@ def check(found: Iterable[Requirement], name: str, version: str, provider: str) 
             f"{first.asked_by} needs {name} {first.spec}{more}, {provider} provides {version}",
             hint=_hint(name, lowest_version(failed)),
         )
+
+
+def meets(found: Iterable[Requirement], name: str, version: str) -> bool:
+    """Whether a provided version meets every requirement."""
+    return not _unmet(found, name, version)
+
+
+def _unmet(found: Iterable[Requirement], name: str, version: str) -> list[Requirement]:
+    record = rattler.PackageRecord(
+        name=name,
+        version=_version(name, version),
+        build=rattler.BuildString("0"),
+        build_number=0,
+        subdir="noarch",
+    )
+    return [each for each in found if not _matches(each, record)]
 
 
 def _version(name: str, text: str) -> rattler.VersionWithSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from pixi_ship.digest import Digest
 from pixi_ship.errors import CannotBuild, LockError
@@ -33,14 +34,24 @@ _WAYS_OUT = {
 }
 
 
+class BaseLocking(StrEnum):
+    """What is done with ``pixi-ship.lock``: nothing, take from it, add to it, renew it."""
+
+    IGNORE = "ignore"
+    HEED = "heed"
+    RECORD = "record"
+    UPDATE = "update"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a person asks for, read from the command line and the manifest."""
 
     environment: str = "default"
-    platform: str = "linux-64"
+    platforms: tuple[str, ...] = ("linux-64",)
     cuda: str | None = None
     base: Reference
+    base_lock: BaseLocking = BaseLocking.HEED
     to: tuple[Reference, ...] = ()
     compression: Compression = Compression.GZIP
     max_layers: int = 64
@@ -74,11 +85,15 @@ class Selection:
 
 
 def select(
-    workspace: Workspace, options: Options, interpreters: Mapping[str, Interpreter]
+    workspace: Workspace,
+    options: Options,
+    platform_name: str,
+    interpreters: Mapping[str, Interpreter],
 ) -> Selection:
     """Choose the environment and check what can be checked from manifest and lock.
 
-    interpreters: minor version → a Python at hand on this machine.
+    platform_name: the lock's name of one of the platforms in ``options``. interpreters: minor
+    version → a Python at hand on this machine.
     """
     lock = LockFile(workspace.lock)
     if options.environment not in lock.environment_names and (
@@ -89,7 +104,7 @@ def select(
             f"but not in {workspace.lock}",
             hint="the lock is out of date: run 'pixi lock'",
         )
-    environment = choose(lock, options.environment, options.platform)
+    environment = choose(lock, options.environment, platform_name)
     locked = environment.platform
     platform = workspace.platform_name(locked.name, locked.subdir, locked.virtual_packages)
     targets = _targets(environment, platform)

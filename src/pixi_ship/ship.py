@@ -11,26 +11,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pixi_ship.assembly import Assembled, assemble, base_facts, check_base
+from pixi_ship.bases import Base, choose_base, moved_to, record_base
 from pixi_ship.builder import Builder, BuiltLayer, Counters, recipes_for
 from pixi_ship.cache import Cache
+from pixi_ship.delivery import Delivery
+from pixi_ship.digest import Digest
+from pixi_ship.errors import NotInRegistry, RegistryError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.layering import KnownLayer, LayerRecipe, known_layer, layer_recipes
-from pixi_ship.oci.read import read_image
+from pixi_ship.layering import KnownLayer, LayerRecipe, has_blob, known_layer, layer_recipes
+from pixi_ship.oci.image import Image, ImageIndex
 from pixi_ship.oci.reference import Transport
-from pixi_ship.oci.write import check_writable, write_image
+from pixi_ship.oci.stored import StoredImage
+from pixi_ship.oci.write import check_writable
 from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.merge import Merge
-from pixi_ship.progress import Progress, Silence
+from pixi_ship.progress import SILENCE, Progress
+from pixi_ship.registry.push import Transfers
+from pixi_ship.registry.registries import Registries, without_login
 from pixi_ship.selection import Options, Selection, refuse_unbuildable, select
 from pixi_ship.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What :func:`plan` found.
+class PlannedImage:
+    """What :func:`plan` found for one platform.
 
     merge: None while no build has read the packages. assembled: the image that a build would
-    give, where every layer is made already and the base is on this machine.
+    give, where every layer is made already and enough of the base was read before.
     """
 
     selection: Selection
@@ -40,14 +47,43 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
-    """What :func:`build` made, and what it did for that."""
+class Plan:
+    """What :func:`plan` found.
+
+    base_digest: what the base's name means. moved_to: what its tag names by now, where that is
+    not the locked digest. notes: what could not be found out.
+    """
+
+    images: tuple[PlannedImage, ...]
+    base: Base
+    base_digest: Digest | None
+    moved_to: Digest | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """What :func:`build` made for one platform."""
 
     selection: Selection
     layers: tuple[BuiltLayer, ...]
     merge: Merge
     assembled: Assembled
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What :func:`build` made, and what it did for that.
+
+    result: what the references name now; an index where there are several platforms.
+    transfers: by the reference that was pushed to.
+    """
+
+    images: tuple[BuiltImage, ...]
+    result: Image | ImageIndex
+    base: StoredImage
     counters: Counters
+    transfers: Mapping[str, Transfers]
 
 
 def plan(
@@ -55,23 +91,53 @@ def plan(
     options: Options,
     cache: Cache,
     interpreters: Mapping[str, Interpreter],
+    registries: Registries | None = None,
 ) -> Plan:
-    """Say what would be built. Reads manifest, lock and the cache's notes, no package."""
-    selection = select(workspace, options, interpreters)
-    archives = Archives(cache, workspace.root, offline=True)
-    builder = Builder(cache, archives, selection, options, Silence())
+    """Say what would be built. Reads manifest, lock and the cache's notes, no package.
+
+    Of a base in a registry it reads manifest and config; where the registry does not answer,
+    the plan says so in its notes. registries: None for those that need no login.
+    """
+    registries = registries or without_login(cache)
+    base, notes = choose_base(options, workspace.root), []
+    images = []
+    moved, digest = None, None
+    with cache.in_use():
+        for name in options.platforms:
+            selection = select(workspace, options, name, interpreters)
+            try:
+                stored = registries.read(base.reference, selection.platform)
+                digest, moved = stored.root, moved_to(base, registries)
+            except NotInRegistry:
+                raise
+            except RegistryError as error:
+                stored = None
+                notes.append(f"the base was not looked at: {error}")
+            images.append(_planned(selection, options, cache, stored))
+    return Plan(tuple(images), base, digest, moved, tuple(dict.fromkeys(notes)))
+
+
+def _planned(
+    selection: Selection, options: Options, cache: Cache, base: StoredImage | None
+) -> PlannedImage:
+    archives = Archives(cache, selection.workspace.root, offline=True)
+    builder = Builder(cache, archives, selection, options, SILENCE)
     merged = None if selection.environment.unbuildable else builder.remembered_merge()
     recipes = layer_recipes(selection, archives, merged, options)
     layers = [(recipe, known_layer(cache, recipe.key)) for recipe in recipes]
+    layers = [
+        (recipe, known if known and has_blob(cache, known) else None) for recipe, known in layers
+    ]
     assembled = None
-    if options.base.transport is not Transport.DOCKER:  # that would need the network
-        base = read_image(options.base, selection.platform)
-        facts = base_facts(base, cache)
-        check_base(selection, base, facts)
+    if base is not None:
+        local = options.base.transport is not Transport.DOCKER
+        facts = base_facts(base, cache, selection.glibc_requirements, may_read=local)
+        if facts is not None:
+            check_base(selection, base, facts)
         made = [BuiltLayer(recipe, known, True) for recipe, known in layers if known]
-        if merged is not None and len(made) == len(layers):
+        if facts is not None and merged is not None and len(made) == len(layers):
             assembled = assemble(builder, base, facts, made, merged)
-    return Plan(selection, tuple(layers), merged, assembled)
+    return PlannedImage(selection, tuple(layers), merged, assembled)
 
 
 def build(
@@ -79,28 +145,56 @@ def build(
     options: Options,
     cache: Cache,
     interpreters: Mapping[str, Interpreter],
-    progress: Progress,
+    registries: Registries | None = None,
+    progress: Progress = SILENCE,
 ) -> Build:
-    """Make the image and write it to every place in ``options.to``.
+    """Make the image, or one for each platform, and write it to every place in ``options.to``.
 
     Raises PixiShipError before anything is fetched where manifest, lock, base or an output
-    already tell that it cannot end well.
+    already tell that it cannot end well. registries: None for those that need no login.
     """
-    selection = select(workspace, options, interpreters)
-    refuse_unbuildable(selection.environment)
+    registries = registries or without_login(cache)
+    selections = [select(workspace, options, name, interpreters) for name in options.platforms]
+    for selection in selections:
+        refuse_unbuildable(selection.environment)
     for reference in options.to:
-        check_writable(reference)
-    cache.sweep()
-    base = read_image(options.base, selection.platform)
-    facts = base_facts(base, cache)
+        check_writable(reference, len(selections))
+    with cache.in_use(make=True):
+        cache.sweep()
+        base = choose_base(options, workspace.root)
+        bases = [registries.read(base.reference, each.platform) for each in selections]
+        counters = Counters()
+        with Delivery(options, cache, registries, progress) as delivery:
+            images = [
+                _built(selection, stored, options, cache, delivery, progress, counters)
+                for selection, stored in zip(selections, bases, strict=True)
+            ]
+            made = tuple(each.assembled.image for each in images)
+            result = made[0] if len(made) == 1 else ImageIndex(made)
+            delivery.finish(result)
+        record_base(base, bases[0].root, options)
+    return Build(tuple(images), result, bases[0], counters, delivery.transfers)
+
+
+def _built(
+    selection: Selection,
+    base: StoredImage,
+    options: Options,
+    cache: Cache,
+    delivery: Delivery,
+    progress: Progress,
+    counters: Counters,
+) -> BuiltImage:
+    facts = base_facts(base, cache, selection.glibc_requirements)
+    if facts is None:
+        raise AssertionError("a base that may be read is read")
     check_base(selection, base, facts)
-    archives = Archives(cache, workspace.root, options.offline, progress.fetched)
-    builder = Builder(cache, archives, selection, options, progress)
+    delivery.add_base(base)
+    archives = Archives(cache, selection.workspace.root, options.offline, progress.fetched)
+    builder = Builder(cache, archives, selection, options, progress, delivery, counters)
     merged = builder.merged()
     built = builder.layers(recipes_for(builder, merged), merged)
     assembled = assemble(builder, base, facts, built, merged)
-    for reference in options.to:
-        write_image(assembled.image, reference, progress.written)
-    builder.counters.archives_fetched = archives.fetched
-    builder.counters.archive_bytes_fetched = archives.fetched_bytes
-    return Build(selection, tuple(built), merged, assembled, builder.counters)
+    counters.archives_fetched += archives.fetched
+    counters.archive_bytes_fetched += archives.fetched_bytes
+    return BuiltImage(selection, tuple(built), merged, assembled)

@@ -93,11 +93,24 @@ def test_missing_to(tiny: Tiny) -> None:
         ("oci:a:!", ("error: '!' in 'oci:a:!' cannot be a tag",)),
         ("scratch", ("error: 'scratch' is a base, not a place to write to",)),
         (
-            "docker://host/name:tag",
+            f"docker://host.example/name@sha256:{'0' * 64}",
             (
-                "error: writing docker://host/name:tag: images cannot be pushed to a registry yet",
-                "  hint: write an oci: layout, then: skopeo copy oci:DIR:TAG docker://REF",
+                f"error: writing docker://host.example/name@sha256:{'0' * 64}: "
+                "a digest follows from the image, it cannot be chosen",
+                "  hint: name a tag: docker://HOST/NAME:TAG",
             ),
+        ),
+        (
+            "docker://host.example/Name:tag",
+            (
+                "error: 'docker://host.example/Name:tag' is not a reference",
+                "  hint: want docker://HOST/NAME:TAG or docker://HOST/NAME@sha256:DIGEST; "
+                "names are in lower case",
+            ),
+        ),
+        (
+            "docker://host.example/name:-",
+            ("error: '-' in 'docker://host.example/name:-' cannot be a tag",),
         ),
     ],
 )
@@ -114,13 +127,13 @@ def test_a_base_in_the_manifest_starts_from_the_workspace(tiny: Tiny) -> None:
     assert ran.err.startswith(f"error: reading {tiny.work / 'bases' / 'none'}: oci-layout: ")
 
 
-def test_base_in_a_registry(tiny: Tiny) -> None:
+def test_offline_no_registry_is_asked(tiny: Tiny) -> None:
     failed(
-        tiny.build("--base", "docker://host/name:tag"),
-        2,
-        "error: reading docker://host/name:tag: images cannot be read from a registry yet",
-        "  hint: copy it first: skopeo copy docker://host/name:tag oci:base:latest, "
-        "then --base oci:base",
+        tiny.build("--base", "docker://host.example/name:tag", "--offline"),
+        1,
+        "error: reading docker://host.example/name:tag: it is not in the cache, "
+        "and --offline forbids to ask host.example",
+        "  hint: run once without --offline; --base-lock keeps the digest of the base",
     )
 
 
@@ -266,7 +279,7 @@ def test_pyproject(channel_data: TestData, tmp_path: Path) -> None:
     workspace = channel_data.workspace("pyproject")
     ran = ship("plan", "-w", workspace, "--json", "--cache-dir", tmp_path / "cache")
     assert ran.document["workspace"] == "pyproject"
-    assert ran.document["packages"] == {"conda": 2, "pypi": 2, "unbuildable": 0}
+    assert ran.image["packages"] == {"conda": 2, "pypi": 2, "unbuildable": 0}
 
 
 # CUDA and rich platforms
@@ -278,11 +291,11 @@ def gpu(channel_data: TestData, tmp_path: Path) -> tuple[str | Path, ...]:
 
 
 def test_cuda_of_the_lock(gpu: tuple[str | Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ship(*gpu).document["cuda"] == "12"
-    assert ship(*gpu, "--cuda", "12.6").document["cuda"] == "12.6"
+    assert ship(*gpu).image["cuda"] == "12"
+    assert ship(*gpu, "--cuda", "12.6").image["cuda"] == "12.6"
     monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "12.4")
-    assert ship(*gpu).document["cuda"] == "12.4"
-    assert ship(*gpu, "--cuda", "13").document["cuda"] == "13"
+    assert ship(*gpu).image["cuda"] == "12.4"
+    assert ship(*gpu, "--cuda", "13").image["cuda"] == "13"
 
 
 def test_cuda_too_old(gpu: tuple[str | Path, ...]) -> None:
@@ -306,9 +319,9 @@ def test_cuda_that_is_no_version(gpu: tuple[str | Path, ...]) -> None:
 def test_rich_platforms(channel_data: TestData, tmp_path: Path) -> None:
     """The manifest's ``cuda-linux-64`` is the lock's ``p1``."""
     words = ("plan", "-w", channel_data.workspace("rich-platforms"), "--cache-dir", tmp_path / "c")
-    plain = ship(*words, "--json").document
+    plain = ship(*words, "--json").image
     assert (plain["platform"], plain["subdir"], plain["cuda"]) == ("linux-64", "linux-64", None)
-    rich = ship(*words, "--json", "--platform", "p1").document
+    rich = ship(*words, "--json", "--platform", "p1").image
     assert (rich["platform"], rich["subdir"], rich["cuda"]) == ("p1", "linux-64", "12")
     assert rich["packages"]["conda"] == plain["packages"]["conda"] + 1
 
@@ -316,23 +329,10 @@ def test_rich_platforms(channel_data: TestData, tmp_path: Path) -> None:
 # Output
 
 
-PLAN_KEYS = {
-    *("workspace", "environment", "platform", "subdir", "prefix", "lock_digest", "packages"),
-    *(
-        "cuda",
-        "bytecode",
-        "unbuildable",
-        "base",
-        "buildable",
-        "final",
-        "layers",
-        "warnings",
-        "digest",
-    ),
-}
-BUILD_KEYS = {
-    *("workspace", "environment", "platform", "subdir", "prefix", "lock_digest", "packages"),
-    *("cuda", "bytecode", "unbuildable", "images", "layers", "counters", "warnings"),
+TOP_KEYS = {"workspace", "environment", "lock_digest", "base", "images", "warnings"}
+IMAGE_KEYS = {
+    *("platform", "subdir", "oci_platform", "prefix", "packages", "cuda", "bytecode"),
+    *("unbuildable", "digest", "layers"),
 }
 
 
@@ -342,22 +342,20 @@ def keys(rows: list[dict[str, Any]]) -> set[str]:
 
 def test_json_of_plan(tiny: Tiny) -> None:
     document = plan(tiny, "--json").document
-    assert set(document) == PLAN_KEYS
-    assert keys(document["layers"]) == {
-        "key",
-        "packages",
-        "archive_size",
-        "cached",
-        "digest",
-        "size",
+    assert set(document) == TOP_KEYS
+    assert set(document["base"]) == {"reference", "digest", "locked", "moved_to"}
+    assert keys(document["images"]) == IMAGE_KEYS | {"buildable", "final"}
+    assert keys(document["images"][0]["layers"]) == {
+        *("key", "packages", "archive_size", "cached", "digest", "size"),
     }
 
 
 def test_json_of_build(tiny: Tiny) -> None:
     document = tiny.build().document
-    assert set(document) >= BUILD_KEYS
-    assert keys(document["images"]) == {"reference", "digest", "config_digest", "platform"}
-    assert keys(document["layers"]) >= {
+    assert set(document) == TOP_KEYS | {"digest", "outputs", "counters", "transfers"}
+    assert keys(document["outputs"]) == {"reference", "digest"}
+    assert keys(document["images"]) == IMAGE_KEYS | {"config_digest"}
+    assert keys(document["images"][0]["layers"]) == {
         *("key", "packages", "digest", "diff_id", "size", "uncompressed_size", "files", "reused"),
     }
     assert set(document["counters"]) == {

@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from ..registry.fixtures import certificate, docker_registry, fake_registry
 from .tools import IN_CI, Podman, need, run, skopeo, working_podman
+
+__all__ = ["certificate", "docker_registry", "fake_registry"]
 
 DATA = Path(__file__).parents[2] / ".test-data"
 WORKSPACES = DATA / "channel" / "workspaces"
@@ -53,7 +56,7 @@ class Built:
     @property
     def digests(self) -> dict[str, str]:
         return {
-            image["reference"].split(":")[0]: image["digest"] for image in self.report["images"]
+            output["reference"].split(":")[0]: output["digest"] for output in self.report["outputs"]
         }
 
 

@@ -50,7 +50,7 @@ def test_umoci_unpacks_the_planned_files(tmp_path: Path, workspace: str) -> None
     common = ("-w", WORKSPACES / workspace, "--base", BASE, "--cache-dir", tmp_path / "cache")
     built = ship("build", *common, "--to", f"oci:{tmp_path / 'layout'}:{TAG}")
     plan = ship("plan", *common, "--files")
-    assert plan["digest"] == built["images"][0]["digest"]
+    assert plan["images"][0]["digest"] == built["digest"]
     output("umoci", "unpack", "--image", f"{tmp_path / 'layout'}:{TAG}", tmp_path / "bundle")
     unpacked = _rows(tmp_path / "bundle" / "rootfs")
     planned = _planned(plan["files"])

@@ -14,7 +14,8 @@ from pixi_ship.errors import PixiShipError
 from pixi_ship.lock.parse import LockFile
 from pixi_ship.oci.reference import parse_reference
 from pixi_ship.selection import Options
-from pixi_ship.ship import Plan, plan
+from pixi_ship.registry.registries import without_login
+from pixi_ship.ship import PlannedImage, plan
 from pixi_ship.workspace import find_workspace
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
@@ -107,10 +108,12 @@ def row_of(directory: str) -> dict[str, Any]:
     return next(row for row in index() if row["dir"] == directory)
 
 
-def planned(directory: str, environment: str, platform: str, root: Path) -> Plan:
+def planned(directory: str, environment: str, platform: str, root: Path) -> PlannedImage:
     workspace = find_workspace(CORPUS / directory, search_upward=False)
-    options = Options(environment=environment, platform=platform, base=BASE)
-    return plan(workspace, options, Cache(root / "cache"), {})
+    options = Options(environment=environment, platforms=(platform,), base=BASE)
+    cache = Cache(root / "cache")
+    (image,) = plan(workspace, options, cache, {}, without_login(cache, offline=True)).images
+    return image
 
 
 @pytest.fixture(autouse=True)

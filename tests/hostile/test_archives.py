@@ -345,7 +345,7 @@ def test_link_of_one_package_under_the_files_of_another(tiny: Tiny) -> None:
 
 
 def listed(tiny: Tiny, ran: Ran) -> list[str]:
-    keys = [layer["key"] for layer in ran.document["layers"]]
+    keys = [layer["key"] for layer in ran.image["layers"]]
     return [
         line for key in keys for line in (tiny.cache / f"layers/{key}.tree").read_text().split("\n")
     ]

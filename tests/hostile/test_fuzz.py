@@ -25,7 +25,8 @@ from pixi_ship.layer.write import write_layer
 from pixi_ship.lock.model import CondaPackage
 from pixi_ship.lock.parse import LockFile, choose
 from pixi_ship.oci.base import inspect_layer
-from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Blob, Descriptor, Layer
+from pixi_ship.oci.blob import Blob, Layer
+from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Descriptor
 from pixi_ship.oci.read import read_image
 from pixi_ship.oci.reference import parse_reference
 from pixi_ship.package.archive import CondaArchive
@@ -247,7 +248,7 @@ def test_manifest(tmp_path: Path, channel_data: TestData, name: str) -> None:
     shutil.copytree(workspace, copy)
     (manifest,) = (path for path in copy.iterdir() if path.suffix == ".toml")
     text = manifest.read_bytes()
-    options = Options(base=parse_reference("docker://host/name:tag"))
+    options = Options(base=parse_reference("scratch"))
 
     def read() -> None:
         found = find_workspace(copy, search_upward=False)
@@ -339,7 +340,7 @@ def test_base_layer(tmp_path: Path, kind: str) -> None:
     }[kind]
     for trial, data in trials(packed, 19):
         digest = Digest(hashlib.sha256(data).hexdigest())
-        blob = Blob(Descriptor(media_type, digest, len(data)), data=data)
+        blob = Blob.of(Descriptor(media_type, digest, len(data)), data)
         holds(trial, inspect_layer, Layer(blob, digest))
 
 

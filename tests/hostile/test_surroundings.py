@@ -266,7 +266,7 @@ def test_two_builds_on_one_cache(tiny: Tiny) -> None:
     builds = [started(tiny) for _ in range(3)]
     ends = [(build.communicate(timeout=120), build.returncode) for build in builds]
     assert [status for _, status in ends] == [0, 0, 0], [err for (_, err), _ in ends]
-    digests = {json.loads(out)["images"][0]["digest"] for (out, _), _ in ends}
+    digests = {json.loads(out)["digest"] for (out, _), _ in ends}
     assert len(digests) == 1
     index = json.loads((tiny.output / "index.json").read_text())
     assert [row["digest"] for row in index["manifests"]] == list(digests)

@@ -129,7 +129,7 @@ def test_source_date_epoch_is_the_only_clock(bench: Bench, want: str) -> None:
 
 
 def digests(ran: Ran) -> dict[tuple[str, ...], str]:
-    return {tuple(layer["packages"]): layer["digest"] for layer in ran.document["layers"]}
+    return {tuple(layer["packages"]): layer["digest"] for layer in ran.image["layers"]}
 
 
 def test_only_what_changed_is_built(bench: Bench) -> None:
@@ -137,13 +137,13 @@ def test_only_what_changed_is_built(bench: Bench) -> None:
     again = bench.whole("numpy", cache="update")
     assert again.digest == before.digest
     counters = again.document["counters"]
-    assert counters.pop("layers_reused") == len(before.document["layers"]) > 4
+    assert counters.pop("layers_reused") == len(before.image["layers"]) > 4
     assert set(counters.values()) == {0}, counters
 
     after = bench.whole("numpy-updated", cache="update")
     counters = after.document["counters"]
     assert counters["layers_built"] == 1
-    assert counters["layers_reused"] == len(before.document["layers"]) - 1
+    assert counters["layers_reused"] == len(before.image["layers"]) - 1
     assert counters["archives_fetched"] == 1
     old, new = digests(before), digests(after)
     ((changed_from, _),) = old.items() - new.items()

@@ -11,14 +11,17 @@ from pixi_ship.cli.display import (
     activation_warnings,
     environment_json,
     human_size,
+    platform_json,
     print_json,
     print_warnings,
     progress,
     warnings,
 )
 from pixi_ship.cli.options import SharedOptions, resolve, shared_options
+from pixi_ship.digest import Digest
 from pixi_ship.oci.reference import Reference
-from pixi_ship.ship import Build, build
+from pixi_ship.registry.push import Transfers
+from pixi_ship.ship import Build, BuiltImage, build
 
 
 @click.command("build")
@@ -27,8 +30,8 @@ from pixi_ship.ship import Build, build
     "--to",
     metavar="REF",
     multiple=True,
-    help="Where the image goes: oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
-    "docker-archive:FILE[:TAG]. May be repeated.",
+    help="Where the image goes: docker://HOST/NAME[:TAG], oci:DIR[:TAG], "
+    "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]. May be repeated.",
 )
 @click.option("--offline", is_flag=True, help="Fetch nothing: take what is cached or local.")
 @click.option(
@@ -47,12 +50,16 @@ def build_command(
     if not to:
         raise click.UsageError("nowhere to write to: give --to, such as --to oci:out:latest")
     request = resolve(given, to=to, offline=offline, workers=workers)
-    with progress(quiet=quiet or as_json) as watcher:
+    with progress(quiet=quiet or as_json) as watcher, request.registries:
         made = build(
-            request.workspace, request.options, request.cache, request.interpreters, watcher
+            request.workspace,
+            request.options,
+            request.cache,
+            request.interpreters,
+            request.registries,
+            watcher,
         )
-    found = warnings(made.selection, made.merge)
-    found += activation_warnings(made.assembled.activation)
+    found = _warnings(made)
     if as_json:
         print_json(_json(made, request.options.to, found))
     else:
@@ -60,19 +67,39 @@ def build_command(
         _show(made, request.options.to)
 
 
+def _warnings(made: Build) -> list[str]:
+    found: list[str] = []
+    for each in made.images:
+        found += warnings(each.selection, each.merge)
+        found += activation_warnings(each.assembled.activation)
+    return list(dict.fromkeys(found))
+
+
 def _json(made: Build, to: tuple[Reference, ...], found: list[str]) -> dict[str, object]:
+    return {
+        **environment_json(made.images[0].selection),
+        "digest": str(made.result.digest),
+        "base": {"reference": made.base.reference, "digest": _text(made.base.root)},
+        "outputs": [{"reference": str(each), "digest": str(made.result.digest)} for each in to],
+        "images": [_image_json(each) for each in made.images],
+        "counters": asdict(made.counters),
+        "transfers": [
+            {"reference": reference, **each.to_json()} for reference, each in made.transfers.items()
+        ],
+        "warnings": found,
+    }
+
+
+def _text(digest: Digest | None) -> str | None:
+    return None if digest is None else str(digest)
+
+
+def _image_json(made: BuiltImage) -> dict[str, object]:
     image = made.assembled.image
     return {
-        **environment_json(made.selection),
-        "images": [
-            {
-                "reference": str(reference),
-                "digest": str(image.digest),
-                "config_digest": str(image.config_descriptor.digest),
-                "platform": str(image.platform),
-            }
-            for reference in to
-        ],
+        **platform_json(made.selection),
+        "digest": str(image.digest),
+        "config_digest": str(image.config_descriptor.digest),
         "layers": [
             {
                 "key": each.recipe.key,
@@ -86,17 +113,28 @@ def _json(made: Build, to: tuple[Reference, ...], found: list[str]) -> dict[str,
             }
             for each in made.layers
         ],
-        "counters": asdict(made.counters),
-        "warnings": found,
     }
 
 
 def _show(made: Build, to: tuple[Reference, ...]) -> None:
-    image = made.assembled.image
-    size = sum(each.descriptor.size for each in image.layers)
-    click.echo(
-        f"{image.digest}  {human_size(size)} in {len(image.layers)} layers, "
-        f"{made.counters.layers_built} made, {made.counters.layers_reused} reused"
-    )
+    for each in made.images:
+        image = each.assembled.image
+        size = sum(layer.descriptor.size for layer in image.layers)
+        reused = sum(layer.reused for layer in each.layers)
+        click.echo(
+            f"{image.digest}  {human_size(size)} in {len(image.layers)} layers, "
+            f"{len(each.layers) - reused} made, {reused} reused  {image.platform}"
+        )
+    if len(made.images) > 1:
+        click.echo(f"{made.result.digest}  index of {len(made.images)} images")
     for reference in to:
-        click.echo(f"  {reference}")
+        click.echo(f"  {reference}{_moved(made.transfers.get(str(reference)))}")
+
+
+def _moved(transfers: Transfers | None) -> str:
+    if transfers is None:
+        return ""
+    return (
+        f"  {human_size(transfers.bytes_sent)} in {transfers.sent} blobs sent, "
+        f"{transfers.mounted} mounted, {transfers.found} there before"
+    )

@@ -44,15 +44,22 @@ def human_size(size: int) -> str:
 
 
 def environment_json(selection: Selection) -> dict[str, object]:
-    """What was chosen, and what stands in the way."""
-    environment = selection.environment
+    """What was chosen, on every platform."""
     return {
         "workspace": selection.workspace.name,
-        "environment": environment.name,
+        "environment": selection.environment.name,
+        "lock_digest": str(selection.lock_digest),
+    }
+
+
+def platform_json(selection: Selection) -> dict[str, object]:
+    """What was chosen for one platform, and what stands in the way."""
+    environment = selection.environment
+    return {
         "platform": environment.platform.name,
         "subdir": environment.platform.subdir,
+        "oci_platform": str(selection.platform),
         "prefix": selection.prefix,
-        "lock_digest": str(selection.lock_digest),
         "packages": {
             "conda": len(environment.conda),
             "pypi": len(environment.pypi),

@@ -9,17 +9,24 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
 
 from pixi_ship.cache import Cache
+from pixi_ship.cli.registry_options import (
+    RegistryOptions,
+    registry_options,
+    registry_settings,
+)
 from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
 from pixi_ship.oci.reference import Reference, parse_reference
 from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
-from pixi_ship.selection import Options
+from pixi_ship.registry.patience import Patience
+from pixi_ship.registry.registries import Registries
+from pixi_ship.selection import BaseLocking, Options
 from pixi_ship.workspace import Workspace, find_workspace
 
 DEFAULT_BASE = "docker://ghcr.io/prefix-dev/pixi:noble"
@@ -31,10 +38,10 @@ R = TypeVar("R")
 
 
 def shared_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say what to build."""
+    """Add the options that say what to build, and how registries are spoken to."""
     for option in reversed(_SHARED):
         command = option(command)
-    return command
+    return registry_options(command)
 
 
 _SHARED = (
@@ -45,7 +52,13 @@ _SHARED = (
         help="Directory or manifest of the workspace.  [default: the nearest upward]",
     ),
     click.option("-e", "--environment", help="Environment to ship.  [default: default]"),
-    click.option("--platform", help=f"Name of a locked platform.  [default: {DEFAULT_PLATFORM}]"),
+    click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        help="Name of a locked platform. Repeated, it gives one image for each, under one "
+        f"name.  [default: {DEFAULT_PLATFORM}]",
+    ),
     click.option(
         "--cuda",
         metavar="VERSION",
@@ -53,6 +66,15 @@ _SHARED = (
     ),
     click.option(
         "--base", metavar="REF", help=f"Image to build on, or 'scratch'.  [default: {DEFAULT_BASE}]"
+    ),
+    click.option(
+        "--base-lock/--no-base-lock",
+        default=None,
+        help="Keep the digest of a base in a registry in pixi-ship.lock, beside pixi.lock; or "
+        "do not heed what is there.  [default: heed]",
+    ),
+    click.option(
+        "--update-base", is_flag=True, help="Look up the base's tag anew, and keep its digest."
     ),
     click.option(
         "--compression",
@@ -87,16 +109,19 @@ class Request:
     options: Options
     cache: Cache
     interpreters: Mapping[str, Interpreter]
+    registries: Registries
 
 
-class SharedOptions(TypedDict):
+class SharedOptions(RegistryOptions):
     """The values of :func:`shared_options`, by parameter name; None where not given."""
 
     workspace: Path | None
     environment: str | None
-    platform: str | None
+    platforms: tuple[str, ...]
     cuda: str | None
     base: str | None
+    base_lock: bool | None
+    update_base: bool
     compression: str | None
     max_layers: int | None
     compile_bytecode: bool
@@ -106,6 +131,7 @@ class SharedOptions(TypedDict):
 def resolve(
     given: SharedOptions,
     *,
+    patience: Patience | None = None,
     to: tuple[str, ...] = (),
     offline: bool = False,
     workers: int | None = None,
@@ -120,9 +146,10 @@ def resolve(
 
     options = Options(
         environment=given["environment"] or default("environment", "default"),
-        platform=given["platform"] or default("platform", DEFAULT_PLATFORM),
+        platforms=_platforms(given["platforms"], defaults),
         cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
         base=_base(given["base"], found),
+        base_lock=_base_lock(given["base_lock"], given["update_base"]),
         to=tuple(parse_reference(each) for each in to),
         compression=_compression(given["compression"] or default("compression", "gzip")),
         max_layers=given["max_layers"]
@@ -132,7 +159,9 @@ def resolve(
         workers=workers or _cores(),
         created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
     )
-    return Request(found, options, Cache(_cache_dir(given["cache_dir"])), _Interpreters())
+    cache = Cache(cache_directory(given["cache_dir"]))
+    settings = registry_settings(given, offline=offline, patience=patience)
+    return Request(found, options, cache, _Interpreters(), Registries(settings, cache))
 
 
 class _Interpreters(Mapping[str, Interpreter]):
@@ -156,6 +185,23 @@ class _Interpreters(Mapping[str, Interpreter]):
         return 1
 
 
+def _platforms(given: tuple[str, ...], defaults: Mapping[str, object]) -> tuple[str, ...]:
+    """The platforms to ship for, each once; the manifest may name one or a list."""
+    written = defaults.get("platform", DEFAULT_PLATFORM)
+    listed = written if isinstance(written, list) else [written]
+    return tuple(dict.fromkeys(given or (str(each) for each in listed)))
+
+
+def _base_lock(keep: bool | None, update: bool) -> BaseLocking:
+    if update:
+        if keep is False:
+            raise UsageError("--update-base and --no-base-lock contradict each other")
+        return BaseLocking.UPDATE
+    if keep is None:
+        return BaseLocking.HEED
+    return BaseLocking.RECORD if keep else BaseLocking.IGNORE
+
+
 def _base(given: str | None, workspace: Workspace) -> Reference:
     """A path on the command line starts from here, one in the manifest from there."""
     if given is not None:
@@ -170,7 +216,9 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cache_dir(given: Path | None) -> Path:
+def cache_directory(given: Path | None) -> Path:
+    """The cache: what was asked for, else by the surroundings."""
+    """Where the cache is: as given, else by PIXI_SHIP_CACHE_DIR, else below XDG_CACHE_HOME."""
     if given is not None:
         return given
     if chosen := os.environ.get("PIXI_SHIP_CACHE_DIR"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Unpack
 
 import click
@@ -11,14 +12,20 @@ from pixi_ship.cli.display import (
     activation_warnings,
     environment_json,
     human_size,
+    platform_json,
     print_json,
     print_warnings,
     warnings,
 )
 from pixi_ship.cli.options import SharedOptions, resolve, shared_options
+from pixi_ship.digest import Digest
 from pixi_ship.fetch.location import redacted
 from pixi_ship.layering import listing
-from pixi_ship.ship import Plan, plan
+from pixi_ship.registry.patience import Patience
+from pixi_ship.ship import Plan, PlannedImage, plan
+
+# A plan that cannot ask a registry says so and goes on: no point in long waits.
+_BRIEF = Patience(attempts=2, first=0.2, longest_asked=2.0)
 
 
 @click.command("plan")
@@ -30,31 +37,57 @@ def plan_command(
     **given: Unpack[SharedOptions],
 ) -> None:
     """Show what would be built: layers, sizes, reuse, warnings; reads nothing big."""
-    request = resolve(given)
-    found = plan(request.workspace, request.options, request.cache, request.interpreters)
+    request = resolve(given, patience=_BRIEF)
+    with request.registries:
+        found = plan(
+            request.workspace,
+            request.options,
+            request.cache,
+            request.interpreters,
+            request.registries,
+        )
     listed = _files(found, request.cache) if files else None
     if as_json:
-        document = _json(found, str(request.options.base))
+        document = _json(found)
         print_json(document if listed is None else {**document, "files": listed})
         return
-    _show(found, str(request.options.base))
+    _show(found)
     for row in listed or ():
         click.echo(row)
 
 
 def _files(found: Plan, cache: Cache) -> list[str]:
     """Every file that is known: ``kind mode size path``, a row each, by path."""
-    rows: set[str] = set(found.assembled.configuration if found.assembled else ())
-    for recipe, known in found.layers:
-        if known:
-            rows.update(listing(cache, recipe.key) or ())
+    rows: set[str] = set()
+    for image in found.images:
+        rows.update(image.assembled.configuration if image.assembled else ())
+        for recipe, known in image.layers:
+            if known:
+                rows.update(listing(cache, recipe.key) or ())
     return sorted(rows, key=lambda row: row.split(" ", 3)[3])
 
 
-def _json(found: Plan, base: str) -> dict[str, object]:
+def _json(found: Plan) -> dict[str, object]:
     return {
-        **environment_json(found.selection),
-        "base": base,
+        **environment_json(found.images[0].selection),
+        "base": {
+            "reference": str(found.base.named),
+            "digest": _text(found.base_digest),
+            "locked": _text(found.base.locked),
+            "moved_to": _text(found.moved_to),
+        },
+        "images": [_image_json(each) for each in found.images],
+        "warnings": _warnings(found),
+    }
+
+
+def _text(digest: Digest | None) -> str | None:
+    return None if digest is None else str(digest)
+
+
+def _image_json(found: PlannedImage) -> dict[str, object]:
+    return {
+        **platform_json(found.selection),
         "buildable": not found.selection.environment.unbuildable,
         "final": found.merge is not None,
         "digest": str(found.assembled.image.digest) if found.assembled else None,
@@ -69,17 +102,26 @@ def _json(found: Plan, base: str) -> dict[str, object]:
             }
             for recipe, known in found.layers
         ],
-        "warnings": _warnings(found),
     }
 
 
-def _show(found: Plan, base: str) -> None:
+def _show(found: Plan) -> None:
+    selection = found.images[0].selection
+    click.echo(f"environment  {selection.environment.name} of {selection.workspace.name}")
+    click.echo(f"prefix       {selection.prefix}")
+    digest = f"@{found.base_digest}" if found.base_digest else ""
+    click.echo(f"base         {replace(found.base.named, digest=None)}{digest}")
+    if found.base.locked:
+        click.echo(f"             locked in {found.base.lock.path.name}")
+    for each in found.images:
+        _show_image(each)
+    print_warnings(_warnings(found))
+
+
+def _show_image(found: PlannedImage) -> None:
     selection = found.selection
     environment = selection.environment
-    click.echo(f"environment  {environment.name} of {selection.workspace.name}")
     click.echo(f"platform     {environment.platform.name} ({selection.platform})")
-    click.echo(f"prefix       {selection.prefix}")
-    click.echo(f"base         {base}")
     if selection.cuda_requirements:
         click.echo(f"cuda         {selection.cuda or 'any'}")
     click.echo(f"packages     {len(environment.conda)} conda, {len(environment.pypi)} PyPI")
@@ -94,12 +136,19 @@ def _show(found: Plan, base: str) -> None:
         click.echo(f"digest       {found.assembled.image.digest}, nothing is left to make")
     for each in environment.unbuildable:
         click.echo(f"cannot build {each.name} ({each.obstacle}): {redacted(each.location)}")
-    print_warnings(_warnings(found))
 
 
 def _warnings(found: Plan) -> list[str]:
-    activation = activation_warnings(found.assembled.activation) if found.assembled else []
-    return warnings(found.selection, found.merge) + activation
+    rows = list(found.notes)
+    if found.moved_to is not None:
+        rows.append(
+            f"{found.base.named} names {found.moved_to} by now; --update-base takes it instead "
+            f"of the locked {found.base.locked}"
+        )
+    for each in found.images:
+        rows += warnings(each.selection, each.merge)
+        rows += activation_warnings(each.assembled.activation) if each.assembled else []
+    return list(dict.fromkeys(rows))
 
 
 def _forecast(size: int) -> str:

@@ -100,6 +100,7 @@ class Archives:
         path = self.cache.archive(sha256)
         if not path.is_file() or digest_file(path).hex != sha256:
             return False
+        self.cache.mark_used(path)
         self._checked.add(sha256)
         return True
 

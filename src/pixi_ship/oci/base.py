@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import zstandard
 
 from pixi_ship.errors import ImageError
-from pixi_ship.oci.decompress import decompressed
-from pixi_ship.oci.descriptor import Blob, Layer
+from pixi_ship.oci.blob import Layer
+from pixi_ship.oci.decompress import Unpacked, decompressed
 from pixi_ship.tar_stream import Member, TarError, members
 
 _MAX_UNPACKED = 256 << 30
@@ -32,7 +32,9 @@ def inspect_layer(layer: Layer) -> LayerContents:
     """Read one layer through; raises ImageError for a damaged one."""
     glibc, shells = None, set()
     try:
-        for member in members(_Unpacked(layer.blob), limit=_MAX_UNPACKED, lenient=True):
+        for member in members(
+            Unpacked(decompressed(layer.blob)), limit=_MAX_UNPACKED, lenient=True
+        ):
             name = member.name.removeprefix("./").lstrip("/")
             if member.kind == "file" and _LIBC.search(name):
                 glibc = _glibc_version(member) or glibc
@@ -48,20 +50,3 @@ def _glibc_version(member: Member) -> str | None:
         return None
     match = _GLIBC.search(member.read())
     return match[1].decode() if match else None
-
-
-class _Unpacked:
-    """The tar in a layer's blob, as a file to read."""
-
-    def __init__(self, blob: Blob) -> None:
-        self._chunks = decompressed(blob)
-        self._rest = b""
-
-    def read(self, size: int, /) -> bytes:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = chunk
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece

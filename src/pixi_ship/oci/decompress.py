@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import zstandard
 
 from pixi_ship.errors import ImageError
-from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Blob
+from pixi_ship.oci.blob import Blob
+from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_ZSTD
 
 
 def decompressed(blob: Blob) -> Iterator[bytes]:
@@ -34,4 +35,22 @@ def _gunzipped(blob: Blob) -> Iterator[bytes]:
             yield decoder.decompress(chunk)
             chunk = decoder.unused_data
     if not decoder.eof:
-        raise ImageError(f"reading {blob.name}: the gzip stream ends too early")
+        raise ImageError(f"reading {blob.source.name}: the gzip stream ends too early")
+
+
+class Unpacked:
+    """The pieces of a tar, as a file to read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes, none at the end."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = chunk
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece

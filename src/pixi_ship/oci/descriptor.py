@@ -1,14 +1,12 @@
-"""Descriptors, and the blobs behind them. Spec: OCI image-spec 1.1, ``descriptor.md``."""
+"""Descriptors: typed pointers to blobs. Spec: OCI image-spec 1.1, ``descriptor.md``."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pixi_ship.digest import BLOCK, Digest
-from pixi_ship.errors import DigestMismatch, ImageError
+from pixi_ship.digest import Digest
+from pixi_ship.errors import ImageError
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -76,72 +74,3 @@ class Descriptor:
         if not isinstance(annotations, dict):
             raise ImageError(f"reading {where}: annotations are not an object")
         return cls(str(media_type), digest, size, {str(k): str(v) for k, v in annotations.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Where the bytes of a blob lie: in a file, from ``offset`` on; or in memory."""
-
-    descriptor: Descriptor
-    path: Path | None = None
-    offset: int = 0
-    data: bytes | None = None
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes, held against size and digest while they pass."""
-        digest, left = hashlib.sha256(), self.descriptor.size
-        for chunk in self._raw(left):
-            digest.update(chunk)
-            left -= len(chunk)
-            yield chunk
-        got = Digest(digest.hexdigest())
-        if left or got != self.descriptor.digest:
-            raise DigestMismatch(
-                self.name,
-                want=str(self.descriptor.digest),
-                got=str(got),
-                says="its manifest",
-                hint="the file is damaged: remove it, then run the same again",
-            )
-
-    def copy_to(self, write: Callable[[bytes], object]) -> None:
-        """Write the bytes, checked."""
-        for chunk in self.chunks():
-            write(chunk)
-
-    @property
-    def name(self) -> str:
-        """How errors call it."""
-        return str(self.path) if self.path else f"blob {self.descriptor.digest}"
-
-    def _raw(self, size: int) -> Iterator[bytes]:
-        if self.data is not None:
-            yield self.data
-            return
-        if self.path is None:
-            raise AssertionError("a blob lies in a file or in memory")
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                while size > 0 and (chunk := file.read(min(BLOCK, size))):
-                    size -= len(chunk)
-                    yield chunk
-        except FileNotFoundError:
-            raise ImageError(f"there is no blob at {self.path}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer: its blob, and ``diff_id``, the digest of the tar in it.
-
-    uncompressed_size: bytes of that tar, where it is known.
-    """
-
-    blob: Blob
-    diff_id: Digest
-    uncompressed_size: int | None = None
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """The descriptor of the compressed bytes."""
-        return self.blob.descriptor

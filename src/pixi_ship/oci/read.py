@@ -12,58 +12,44 @@ from pathlib import Path
 
 from pixi_ship.digest import BLOCK, Digest
 from pixi_ship.errors import DigestMismatch, ImageError, UsageError
-from pixi_ship.oci.descriptor import (
-    INDEXES,
-    LAYER_GZIP,
-    LAYER_TAR,
-    LAYER_ZSTD,
-    MANIFESTS,
-    Blob,
-    Descriptor,
-    Layer,
-    layer_media_type,
-)
+from pixi_ship.oci.blob import MAX_DOCUMENT, Blob, Layer, Stretch
+from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Descriptor
 from pixi_ship.oci.reference import Reference, Transport
+from pixi_ship.oci.stored import (
+    SCRATCH,
+    StoredImage,
+    check_platform,
+    diff_ids_of,
+    image_of,
+    parsed,
+)
 from pixi_ship.platform import Platform
 
-MAX_DOCUMENT = 32 << 20  # bytes of a manifest, index or config
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
-@dataclass(frozen=True, slots=True)
-class BaseImage:
-    """An image to build on: its parsed config and its layers, and the digest it has there."""
-
-    reference: str
-    digest: Digest | None
-    config: Mapping[str, object]
-    layers: tuple[Layer, ...]
-
-
-def read_image(reference: Reference, platform: Platform) -> BaseImage:
-    """Open the image at ``reference`` for ``platform``; raises ImageError."""
+def read_image(reference: Reference, platform: Platform) -> StoredImage:
+    """Open the image at ``reference`` on this machine for ``platform``; raises ImageError."""
     if reference.transport is Transport.SCRATCH:
-        return BaseImage("scratch", None, {}, ())
-    if reference.transport is Transport.DOCKER:
-        raise UsageError(
-            f"reading {reference}: images cannot be read from a registry yet",
-            hint=f"copy it first: skopeo copy {reference} oci:base:latest, then --base oci:base",
-        )
+        return SCRATCH
     try:
         if reference.transport is Transport.OCI:
             directory = Path(reference.path)
             return _from_layout(reference, platform, lambda name: _file(directory, name))
-        with _archive(reference) as members:
-            if reference.transport is Transport.OCI_ARCHIVE:
-                return _from_layout(reference, platform, members)
-            return _from_docker_archive(reference, platform, members)
+        if reference.transport is Transport.OCI_ARCHIVE:
+            with _archive(reference) as find:
+                return _from_layout(reference, platform, find)
+        if reference.transport is Transport.DOCKER_ARCHIVE:
+            with _archive(reference) as find:
+                return _from_docker_archive(reference, platform, find)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ImageError(f"reading {reference}: a field is missing or odd ({error})") from error
+    raise UsageError(f"{reference} is not on this machine")
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A stretch of a file."""
+    """A stretch of a file that may be a blob or a document."""
 
     path: Path
     offset: int
@@ -72,9 +58,7 @@ class _Place:
     def read(self) -> bytes:
         if self.size > MAX_DOCUMENT:
             raise ImageError(f"{self.path} holds a document of {self.size} bytes")
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        return b"".join(Stretch(self.path, self.offset).read(0, self.size))
 
 
 _Find = Callable[[str], _Place]
@@ -128,58 +112,33 @@ def _normalised(path: str) -> str:
     return "/".join(parts)
 
 
-def _document(place: _Place, what: str) -> dict[str, object]:
-    return _parsed(place.read(), what)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The blobs of an OCI layout, in a directory or in an archive."""
 
+    where: str
+    find: _Find
 
-def _parsed(raw: bytes, what: str) -> dict[str, object]:
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"reading {what}: it is not JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise ImageError(f"reading {what}: it is not a JSON object")
-    return document
+    def document(self, descriptor: Descriptor) -> bytes:
+        return self.blob(descriptor).document()
 
-
-def _from_layout(reference: Reference, platform: Platform, find: _Find) -> BaseImage:
-    where = str(reference)
-    layout = _document(find("oci-layout"), f"{where}: oci-layout")
-    if str(layout.get("imageLayoutVersion", "")).split(".")[0] != "1":
-        raise ImageError(f"reading {where}: imageLayoutVersion is not 1")
-    index = _document(find("index.json"), f"{where}: index.json")
-    found = _chosen(index, reference)
-
-    def blob(descriptor: Descriptor) -> Blob:
-        place = find(f"blobs/sha256/{descriptor.digest.hex}")
+    def blob(self, descriptor: Descriptor) -> Blob:
+        place = self.find(f"blobs/sha256/{descriptor.digest.hex}")
         if place.size != descriptor.size:
             raise ImageError(
-                f"reading {where}: blob {descriptor.digest} has {place.size} bytes, "
+                f"reading {self.where}: blob {descriptor.digest} has {place.size} bytes, "
                 f"its descriptor says {descriptor.size}"
             )
-        return Blob(descriptor, place.path, place.offset)
+        return Blob(descriptor, Stretch(place.path, place.offset))
 
-    for _ in range(4):
-        document = _parsed(_small(blob(found)), f"{where}: {found.digest}")
-        if found.media_type not in INDEXES and "manifests" not in document:
-            break
-        found = _for_platform(document, platform, where)
-    if found.media_type not in MANIFESTS:
-        raise ImageError(f"reading {where}: media type {found.media_type!r} is not an image")
-    config_descriptor = Descriptor.from_json(document["config"], where)
-    config = _parsed(_small(blob(config_descriptor)), f"{where}: config")
-    _check_platform(config, platform, where)
-    rootfs = config["rootfs"]
-    diff_ids = rootfs["diff_ids"] if isinstance(rootfs, dict) else []
-    rows = document["layers"]
-    if not isinstance(rows, list) or len(rows) != len(diff_ids):
-        raise ImageError(f"reading {where}: manifest and config count different layers")
-    layers = []
-    for row, diff_id in zip(rows, diff_ids, strict=True):
-        raw = Descriptor.from_json(row, where)
-        descriptor = Descriptor(layer_media_type(raw.media_type), raw.digest, raw.size)
-        layers.append(Layer(blob(descriptor), _digest(diff_id, where)))
-    return BaseImage(where, found.digest, config, tuple(layers))
+
+def _from_layout(reference: Reference, platform: Platform, find: _Find) -> StoredImage:
+    where = str(reference)
+    layout = parsed(find("oci-layout").read(), f"{where}: oci-layout")
+    if str(layout.get("imageLayoutVersion", "")).split(".")[0] != "1":
+        raise ImageError(f"reading {where}: imageLayoutVersion is not 1")
+    index = parsed(find("index.json").read(), f"{where}: index.json")
+    return image_of(_chosen(index, reference), platform, _Layout(where, find), where)
 
 
 def _chosen(index: Mapping[str, object], reference: Reference) -> Descriptor:
@@ -200,32 +159,7 @@ def _chosen(index: Mapping[str, object], reference: Reference) -> Descriptor:
     return found[0]
 
 
-def _for_platform(index: Mapping[str, object], platform: Platform, where: str) -> Descriptor:
-    rows = index["manifests"]
-    offered = []
-    for row in rows if isinstance(rows, list) else []:
-        have = row.get("platform") or {}
-        words = f"{have.get('os')}/{have.get('architecture')}"
-        offered.append(words)
-        if words == f"{platform.os}/{platform.architecture}" and (
-            platform.variant is None or have.get("variant") in (None, platform.variant)
-        ):
-            return Descriptor.from_json(row, where)
-    raise ImageError(
-        f"{where} has no image for {platform}", hint=f"it has: {', '.join(offered) or 'none'}"
-    )
-
-
-def _check_platform(config: Mapping[str, object], platform: Platform, where: str) -> None:
-    have = f"{config.get('os')}/{config.get('architecture')}"
-    if have != f"{platform.os}/{platform.architecture}":
-        raise ImageError(
-            f"{where} is an image for {have}, want {platform}",
-            hint="take a base for this platform, or give --platform",
-        )
-
-
-def _from_docker_archive(reference: Reference, platform: Platform, find: _Find) -> BaseImage:
+def _from_docker_archive(reference: Reference, platform: Platform, find: _Find) -> StoredImage:
     where = str(reference)
     try:
         rows = json.loads(find("manifest.json").read())
@@ -240,15 +174,15 @@ def _from_docker_archive(reference: Reference, platform: Platform, find: _Find) 
         names = ", ".join(tag for row in rows for tag in row.get("RepoTags") or []) or "none"
         raise ImageError(f"{reference} holds {len(found)} images", hint=f"tags: {names}")
     raw_config = find(found[0]["Config"]).read()
-    config = _parsed(raw_config, f"{where}: config")
-    _check_platform(config, platform, where)
-    rootfs = config["rootfs"]
-    diff_ids = rootfs["diff_ids"] if isinstance(rootfs, dict) else []
+    config = parsed(raw_config, f"{where}: config")
+    check_platform(config, platform, where)
+    names, diff_ids = found[0]["Layers"], diff_ids_of(config, where)
+    if len(names) != len(diff_ids):
+        raise ImageError(f"reading {where}: manifest.json and config count different layers")
     layers = tuple(
-        _archived_layer(find(name), _digest(diff_id, where))
-        for name, diff_id in zip(found[0]["Layers"], diff_ids, strict=True)
+        _archived_layer(find(name), diff_id) for name, diff_id in zip(names, diff_ids, strict=True)
     )
-    return BaseImage(where, None, config, layers)
+    return StoredImage(where, None, raw_config, config, layers)
 
 
 def _has_tag(tags: list[str], wanted: str) -> bool:
@@ -276,17 +210,5 @@ def _archived_layer(place: _Place, diff_id: Digest) -> Layer:
             raise DigestMismatch(
                 f"a layer of {place.path}", want=str(diff_id), got=str(found), says="its config"
             )
-    return Layer(Blob(Descriptor(media_type, found, place.size), place.path, place.offset), diff_id)
-
-
-def _digest(text: object, where: str) -> Digest:
-    try:
-        return Digest.parse(str(text))
-    except ValueError as error:
-        raise ImageError(f"reading {where}: {error}") from None
-
-
-def _small(blob: Blob) -> bytes:
-    if blob.descriptor.size > MAX_DOCUMENT:
-        raise ImageError(f"{blob.name}: a document of {blob.descriptor.size} bytes")
-    return b"".join(blob.chunks())
+    blob = Blob(Descriptor(media_type, found, place.size), Stretch(place.path, place.offset))
+    return Layer(blob, diff_id)

@@ -15,9 +15,10 @@ from pathlib import Path
 from pixi_ship.cache import alone, replacing, replacing_directory, write_atomically
 from pixi_ship.errors import ImageError, UsageError
 from pixi_ship.layer.tar import TarWriter
+from pixi_ship.oci.blob import Blob, Layer
 from pixi_ship.oci.decompress import decompressed
-from pixi_ship.oci.descriptor import INDEX, LAYER_ZSTD, Blob, Layer
-from pixi_ship.oci.image import Image, canonical_json
+from pixi_ship.oci.descriptor import INDEX, LAYER_ZSTD
+from pixi_ship.oci.image import Image, ImageIndex, canonical_json
 from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.tree import Directory, Entry, File
 
@@ -26,7 +27,9 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _Report = Callable[[int], None]
 
 
-def write_image(image: Image, reference: Reference, report: _Report = lambda size: None) -> None:
+def write_image(
+    image: Image | ImageIndex, reference: Reference, report: _Report = lambda size: None
+) -> None:
     """Write ``image`` to ``reference``; raises ImageError, and leaves no part of it.
 
     report: called with each number of bytes written.
@@ -41,28 +44,38 @@ def write_image(image: Image, reference: Reference, report: _Report = lambda siz
         ) from error
 
 
-def _write(image: Image, reference: Reference, report: _Report) -> None:
+def _write(image: Image | ImageIndex, reference: Reference, report: _Report) -> None:
     if reference.transport is Transport.OCI:
         _write_layout(image, reference, report)
     elif reference.transport is Transport.OCI_ARCHIVE:
         with replacing(Path(reference.path)) as file:
             _write_tar(_oci_archive(image, reference), file.write, report)
-    elif reference.transport is Transport.DOCKER_ARCHIVE:
+    elif reference.transport is Transport.DOCKER_ARCHIVE and isinstance(image, Image):
         with replacing(Path(reference.path)) as file:
             _write_tar(_docker_archive(image, reference), file.write, report)
     else:
-        raise UsageError(f"images cannot be written to {reference} yet")
+        raise UsageError(f"{reference} cannot hold this")
 
 
-def check_writable(reference: Reference) -> None:
-    """Refuse what could not be written before anything is built; raises UsageError."""
-    if reference.transport is Transport.DOCKER:
-        raise UsageError(
-            f"writing {reference}: images cannot be pushed to a registry yet",
-            hint="write an oci: layout, then: skopeo copy oci:DIR:TAG docker://REF",
-        )
+def check_writable(reference: Reference, platforms: int = 1) -> None:
+    """Refuse what could not be written before anything is built; raises UsageError.
+
+    platforms: how many images are to go there under one name.
+    """
     if reference.transport is Transport.SCRATCH:
         raise UsageError("'scratch' is a base, not a place to write to")
+    if reference.transport is Transport.DOCKER_ARCHIVE and platforms > 1:
+        raise UsageError(
+            f"writing {reference}: a docker-archive holds one platform, not {platforms}",
+            hint="write an oci: layout, or push to a registry",
+        )
+    if reference.transport is Transport.DOCKER:
+        if reference.digest is not None:
+            raise UsageError(
+                f"writing {reference}: a digest follows from the image, it cannot be chosen",
+                hint="name a tag: docker://HOST/NAME:TAG",
+            )
+        return
     path = Path(reference.path)
     if reference.transport is Transport.OCI:
         if path.exists() and not path.is_dir():
@@ -76,7 +89,7 @@ def check_writable(reference: Reference) -> None:
         raise UsageError(f"writing {reference}: {path} is a directory, want a file")
 
 
-def _write_layout(image: Image, reference: Reference, report: _Report) -> None:
+def _write_layout(image: Image | ImageIndex, reference: Reference, report: _Report) -> None:
     target = Path(reference.path)
     if (target / "oci-layout").is_file():
         _add_to_layout(image, target, reference.tag, report)
@@ -95,14 +108,16 @@ def _write_layout(image: Image, reference: Reference, report: _Report) -> None:
             _add_to_layout(image, target, reference.tag, report)
 
 
-def _add_to_layout(image: Image, target: Path, tag: str | None, report: _Report) -> None:
+def _add_to_layout(
+    image: Image | ImageIndex, target: Path, tag: str | None, report: _Report
+) -> None:
     _add_blobs(image, target, report)
     with alone(target / "blobs"):  # or another build's tag could be lost
         rows = _index_rows(target / "index.json")
         write_atomically(target / "index.json", _index(image, tag, rows))
 
 
-def _add_blobs(image: Image, layout: Path, report: _Report) -> None:
+def _add_blobs(image: Image | ImageIndex, layout: Path, report: _Report) -> None:
     for blob in image.blobs:
         path = layout / "blobs" / "sha256" / blob.descriptor.digest.hex
         with suppress(OSError):
@@ -124,12 +139,8 @@ def _index_rows(path: Path) -> list[dict[str, object]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def _index(image: Image, tag: str | None, rows: list[dict[str, object]]) -> bytes:
-    row = image.descriptor.to_json()
-    platform = {"os": image.platform.os, "architecture": image.platform.architecture}
-    if image.platform.variant:
-        platform["variant"] = image.platform.variant
-    row["platform"] = platform
+def _index(image: Image | ImageIndex, tag: str | None, rows: list[dict[str, object]]) -> bytes:
+    row = image.row
     if tag:
         row["annotations"] = {_REF_NAME: tag}
     kept = [each for each in rows if _tag_of(each) != tag]
@@ -141,7 +152,7 @@ def _tag_of(row: dict[str, object]) -> object:
     return annotations.get(_REF_NAME) if isinstance(annotations, dict) else None
 
 
-def _oci_archive(image: Image, reference: Reference) -> Iterable[Entry]:
+def _oci_archive(image: Image | ImageIndex, reference: Reference) -> Iterable[Entry]:
     yield _document("oci-layout", _LAYOUT)
     yield _document("index.json", _index(image, reference.tag, []))
     yield Directory("blobs/sha256")

@@ -1,0 +1,69 @@
+"""Options of every verb that speaks to registries, and what the surroundings say to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ParamSpec, TypedDict, TypeVar
+
+import click
+
+from pixi_ship import __version__
+from pixi_ship.registry.certificates import certificate_directories
+from pixi_ship.registry.credentials import credential_store
+from pixi_ship.registry.patience import Patience
+from pixi_ship.registry.session import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OPTIONS = (
+    click.option(
+        "--authfile",
+        type=click.Path(path_type=Path),
+        help="Logins to registries; also REGISTRY_AUTH_FILE.  [default: podman's and docker's]",
+    ),
+    click.option(
+        "--plain-http/--no-plain-http",
+        default=None,
+        help="Speak HTTP without TLS to registries.  [default: to this machine only]",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path),
+        help="Certificates of authorities to trust besides the system's.",
+    ),
+)
+
+
+class RegistryOptions(TypedDict):
+    """The values of :func:`registry_options`, by parameter name; None where not given."""
+
+    authfile: Path | None
+    plain_http: bool | None
+    ca_file: Path | None
+
+
+def registry_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say how registries are spoken to."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def registry_settings(
+    given: RegistryOptions, *, offline: bool = False, patience: Patience | None = None
+) -> Settings:
+    """The settings, with what environment and home directory add."""
+    environment: Mapping[str, str] = os.environ
+    home = Path.home()
+    return Settings(
+        credentials=credential_store(environment, home, os.getuid(), given["authfile"]),
+        user_agent=f"pixi-ship/{__version__}",
+        plain_http=given["plain_http"],
+        offline=offline,
+        certificate_directories=tuple(certificate_directories(home)),
+        ca_file=given["ca_file"],
+        patience=patience or Patience(),
+    )

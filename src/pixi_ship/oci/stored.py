@@ -1,0 +1,157 @@
+"""An image as it lies somewhere: found through indexes by platform, parsed, nothing unpacked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pixi_ship.digest import Digest
+from pixi_ship.errors import ImageError
+from pixi_ship.oci.blob import Blob, Layer
+from pixi_ship.oci.descriptor import INDEXES, MANIFESTS, Descriptor, layer_media_type
+from pixi_ship.platform import Platform
+
+_MAX_NESTED = 4  # indexes in indexes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image somewhere: its raw documents, the parsed config, and its layers.
+
+    manifest: None in a docker-archive, which has none. digest: the manifest's. root: what the
+    reference named, the digest of an index where there is one.
+    """
+
+    reference: str
+    manifest: bytes | None
+    raw_config: bytes
+    config: Mapping[str, object]
+    layers: tuple[Layer, ...]
+    digest: Digest | None = None
+    root: Digest | None = None
+
+    @property
+    def annotations(self) -> Mapping[str, object]:
+        """The manifest's annotations."""
+        document = json.loads(self.manifest) if self.manifest else {}
+        found = document.get("annotations")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def runtime(self) -> Mapping[str, object]:
+        """What the config says to runtimes: ``Env``, ``Entrypoint``, ``Labels`` and so on."""
+        found = self.config.get("config")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The image's labels."""
+        found = self.runtime.get("Labels")
+        return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+SCRATCH = StoredImage("scratch", None, b"{}", {}, ())
+
+
+class Store(Protocol):
+    """Something that holds blobs by their digests."""
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """A manifest or an index, held against its descriptor."""
+
+    def blob(self, descriptor: Descriptor) -> Blob:
+        """A config or a layer; its bytes are read, and checked, when they are asked for."""
+
+
+def image_of(root: Descriptor, platform: Platform, store: Store, where: str) -> StoredImage:
+    """The image that ``root``, a manifest or an index, names for ``platform``.
+
+    Raises ImageError for what is no image, or has none for the platform.
+    """
+    try:
+        return _image_of(root, platform, store, where)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ImageError(f"reading {where}: a field is missing or odd ({error})") from error
+
+
+def _image_of(root: Descriptor, platform: Platform, store: Store, where: str) -> StoredImage:
+    found = root
+    for _ in range(_MAX_NESTED):
+        manifest = store.document(found)
+        document = parsed(manifest, f"{where}: {found.digest}")
+        if found.media_type not in INDEXES and "manifests" not in document:
+            break
+        found = _for_platform(document, platform, where)
+    if found.media_type not in MANIFESTS:
+        raise ImageError(f"reading {where}: media type {found.media_type!r} is not an image")
+    raw_config = store.blob(Descriptor.from_json(document["config"], where)).document()
+    config = parsed(raw_config, f"{where}: config")
+    check_platform(config, platform, where)
+    diff_ids = diff_ids_of(config, where)
+    rows = document["layers"]
+    if not isinstance(rows, list) or len(rows) != len(diff_ids):
+        raise ImageError(f"reading {where}: manifest and config count different layers")
+    layers = []
+    for row, diff_id in zip(rows, diff_ids, strict=True):
+        raw = Descriptor.from_json(row, where)
+        descriptor = Descriptor(layer_media_type(raw.media_type), raw.digest, raw.size)
+        layers.append(Layer(store.blob(descriptor), diff_id))
+    return StoredImage(
+        where, manifest, raw_config, config, tuple(layers), found.digest, root.digest
+    )
+
+
+def platforms_of(index: Mapping[str, object], where: str) -> list[tuple[str, Descriptor]]:
+    """The images of an index, each with its platform as ``os/architecture[/variant]``."""
+    rows = index.get("manifests")
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        have = row.get("platform") or {}
+        variant = f"/{have['variant']}" if have.get("variant") else ""
+        words = f"{have.get('os')}/{have.get('architecture')}{variant}"
+        found.append((words, Descriptor.from_json(row, where)))
+    return found
+
+
+def _for_platform(index: Mapping[str, object], platform: Platform, where: str) -> Descriptor:
+    offered = platforms_of(index, where)
+    plain = f"{platform.os}/{platform.architecture}"
+    wanted = {str(platform), plain}
+    for words, descriptor in offered:
+        if words in wanted or (platform.variant is None and words.startswith(f"{plain}/")):
+            return descriptor
+    names = ", ".join(words for words, _ in offered) or "none"
+    raise ImageError(f"{where} has no image for {platform}", hint=f"it has: {names}")
+
+
+def check_platform(config: Mapping[str, object], platform: Platform, where: str) -> None:
+    """Raise ImageError where a config is for another platform."""
+    have = f"{config.get('os')}/{config.get('architecture')}"
+    if have != f"{platform.os}/{platform.architecture}":
+        raise ImageError(
+            f"{where} is an image for {have}, want {platform}",
+            hint="take a base for this platform, or give --platform",
+        )
+
+
+def diff_ids_of(config: Mapping[str, object], where: str) -> list[Digest]:
+    """The digests of the layers' tars, as the config lists them."""
+    rootfs = config["rootfs"]
+    rows = rootfs["diff_ids"] if isinstance(rootfs, dict) else []
+    try:
+        return [Digest.parse(str(row)) for row in rows]
+    except ValueError as error:
+        raise ImageError(f"reading {where}: {error}") from None
+
+
+def parsed(raw: bytes, what: str) -> dict[str, object]:
+    """A JSON object from outside; raises ImageError naming ``what`` it was to be."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"reading {what}: it is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise ImageError(f"reading {what}: it is not a JSON object")
+    return document

@@ -1,0 +1,64 @@
+"""The registries that one run speaks to, each over one session."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from pixi_ship.cache import Cache
+from pixi_ship.oci.read import read_image
+from pixi_ship.oci.reference import Reference, Transport
+from pixi_ship.oci.stored import StoredImage
+from pixi_ship.platform import Platform
+from pixi_ship.registry.credentials import CredentialStore
+from pixi_ship.registry.pull import RegistryStore, read_remote
+from pixi_ship.registry.push import Push
+from pixi_ship.registry.repository import Repository
+from pixi_ship.registry.session import Session, Settings
+from pixi_ship.registry.upload import Report
+
+
+@dataclass(slots=True)
+class Registries:
+    """Sessions by host, opened when they are first needed."""
+
+    settings: Settings
+    cache: Cache
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __enter__(self) -> Registries:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for session in self._sessions.values():
+            session.close()
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository of a ``docker://`` reference."""
+        with self._lock:
+            if reference.host not in self._sessions:
+                self._sessions[reference.host] = Session(reference.host, self.settings)
+            return Repository(self._sessions[reference.host], reference.repository)
+
+    def store(self, reference: Reference, *, keep: bool = True) -> RegistryStore:
+        """The blobs of a repository; ``keep``: whether layers that are read are cached."""
+        return RegistryStore(self.repository(reference), self.cache, keep)
+
+    def read(self, reference: Reference, platform: Platform, *, keep: bool = True) -> StoredImage:
+        """Open an image wherever it is, on this machine or in a registry."""
+        if reference.transport is not Transport.DOCKER:
+            return read_image(reference, platform)
+        return read_remote(reference, platform, self.store(reference, keep=keep))
+
+    def push(self, reference: Reference, report: Report) -> Push:
+        """Begin a push to a ``docker://`` reference."""
+        return Push(self.repository(reference), self.cache, self.settings.parallel, report)
+
+
+def without_login(cache: Cache, *, offline: bool = False) -> Registries:
+    """Registries as a program without any login finds them; ``offline``: none is asked."""
+    settings = Settings(
+        credentials=CredentialStore((), None, {}), user_agent="pixi-ship", offline=offline
+    )
+    return Registries(settings, cache)
