@@ -38,10 +38,11 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 ENGINE = frozenset(ALLOWED)
 # From here on each may also import what stands above it in this list.
-STEPS = ("selection", "layering", "bases", "delivery", "builder", "assembly", "ship")
+STEPS = ("selection", "layering", "bases", "delivery", "builder", "assembly", "ship", "verify")
 ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}
 ALLOWED |= {
-    "cli": ENGINE | set(STEPS) | {""},
+    "upkeep": BASICS | {"cache", "layering"},
+    "cli": ENGINE | set(STEPS) | {"upkeep", ""},
     "": frozenset({"ship"}),
     "__main__": frozenset({"cli"}),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +13,7 @@ from pixi_ship.errors import RequirementError
 from pixi_ship.fetch.location import redacted_document
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.write import write_layer
-from pixi_ship.layering import (
-    KnownLayer,
-)
+from pixi_ship.layering import LAYER_FORMAT, KnownLayer, LayerRecipe
 from pixi_ship.oci.base import LayerContents, inspect_layer
 from pixi_ship.oci.blob import Blob, Layer, Stretch
 from pixi_ship.oci.descriptor import Descriptor
@@ -27,6 +26,9 @@ from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_conf
 from pixi_ship.recipe.environment import activation_base
 from pixi_ship.requirement import Requirement, check, meets
 from pixi_ship.selection import Options, Selection
+
+# What else an image's bytes depend on, so that they can be made again.
+OPTIONS_LABEL = "pixi-ship.options"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,19 @@ def check_base(selection: Selection, base: StoredImage, facts: BaseFacts) -> Non
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything of an image but its layers of packages.
+
+    tree: the files of its last layer. config: the image config, ``rootfs`` left out.
+    """
+
+    activation: Activation
+    tree: ConfigurationTree
+    config: Mapping[str, object]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Assembled:
     """An image, what activating its environment does, and the files of its last layer."""
 
@@ -106,13 +121,39 @@ def assemble(
 ) -> Assembled:
     """Put base, layers and configuration together."""
     selection, options = builder.selection, builder.options
-    files: dict[str, str] = {}
+    scripts: dict[str, str] = {}
     for each in built:
-        files.update(each.known.activation)
+        scripts.update(each.known.activation)
+    recipes = [each.recipe for each in built]
+    configuration = configure(selection, options, base, facts, recipes, scripts, merged)
+    last, files_of_it = _configuration_layer(configuration.tree, options.compression)
+    ours = [_layer(each.known, builder.cache, options) for each in built]
+    image = make_image(
+        [*base.layers, *ours, last],
+        configuration.config,
+        selection.platform,
+        annotations=configuration.labels,
+    )
+    return Assembled(image, configuration.activation, files_of_it)
+
+
+def configure(
+    selection: Selection,
+    options: Options,
+    base: StoredImage,
+    facts: BaseFacts,
+    recipes: Sequence[LayerRecipe],
+    scripts: Mapping[str, str],
+    merged: Merge,
+) -> Configuration:
+    """What the image says of itself; no layer's bytes are needed for that.
+
+    scripts: path below the prefix → text, of every activation file of the packages.
+    """
     workspace = selection.workspace
     environment = selection.environment.name
     known = activation_base(selection.prefix, environment, workspace.name)
-    activation = activate(selection.prefix, files, selection.activation_env, known)
+    activation = activate(selection.prefix, scripts, selection.activation_env, known)
     recipe = Recipe(
         workspace=workspace.name,
         environment=environment,
@@ -127,29 +168,15 @@ def assemble(
         on_scratch=not base.layers,
         has_bash=facts.has_bash,
     )
-    configuration, files_of_it = _configuration_layer(recipe, options.compression)
-    ours = [_layer(each.known, builder.cache, options) for each in built]
+    comments = [" ".join(each.names) for each in recipes]
+    comments.append("manifest, lock, entrypoint, activation")
     history = [
-        {
-            "created": options.created,
-            "created_by": "pixi-ship",
-            "comment": " ".join(each.recipe.names),
-        }
-        for each in built
+        {"created": options.created, "created_by": "pixi-ship", "comment": comment}
+        for comment in comments
     ]
-    history.append(
-        {
-            "created": options.created,
-            "created_by": "pixi-ship",
-            "comment": "manifest, lock, entrypoint, activation",
-        }
-    )
     labels = _labels(selection, base, options)
     config = image_config(recipe, selection.platform, history, labels, options.created)
-    image = make_image(
-        [*base.layers, *ours, configuration], config, selection.platform, annotations=labels
-    )
-    return Assembled(image, activation, files_of_it)
+    return Configuration(activation, ConfigurationTree(recipe), config, labels)
 
 
 def _without_secrets(path: Path) -> bytes:
@@ -166,10 +193,12 @@ def _layer(known: KnownLayer, cache: Cache, options: Options) -> Layer:
     )
 
 
-def _configuration_layer(recipe: Recipe, compression: Compression) -> tuple[Layer, tuple[str, ...]]:
+def _configuration_layer(
+    tree: ConfigurationTree, compression: Compression
+) -> tuple[Layer, tuple[str, ...]]:
     pieces: list[bytes] = []
     append: Callable[[bytes], None] = pieces.append
-    written = write_layer(ConfigurationTree(recipe), append, compression)
+    written = write_layer(tree, append, compression)
     descriptor = Descriptor(compression.media_type, written.digest, written.size)
     blob = Blob.of(descriptor, b"".join(pieces))
     return Layer(blob, written.diff_id, written.uncompressed_size), written.listing
@@ -182,6 +211,14 @@ def _labels(selection: Selection, base: StoredImage, options: Options) -> dict[s
         "pixi-ship.environment": selection.environment.name,
         "pixi-ship.platform": selection.environment.platform.name,
         "pixi-ship.lock.digest": str(selection.lock_digest),
+        OPTIONS_LABEL: json.dumps(
+            {
+                "bytecode": selection.interpreter.key if selection.interpreter else None,
+                "layer_format": LAYER_FORMAT,
+                "max_layers": options.max_layers,
+            },
+            separators=(",", ":"),
+        ),
     }
     if base.digest is not None:
         labels["org.opencontainers.image.base.digest"] = str(base.digest)

@@ -100,14 +100,17 @@ class Builder:
     counters: Counters = field(default_factory=Counters)
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def merged(self) -> Merge:
-        """How the packages share the prefix: remembered, or found out from the archives."""
-        if (merge_known := self.remembered_merge()) is not None:
+    def merged(self, *, afresh: bool = False) -> Merge:
+        """How the packages share the prefix: remembered, or found out from the archives.
+
+        afresh: do not believe what an earlier build noted.
+        """
+        if not afresh and (merge_known := self.remembered_merge()) is not None:
             return merge_known
         packages = self.selection.packages
         sizes = [each.path.stat().st_size for each in self.archives.get_all(list(packages))]
         boundary = len(self.selection.environment.conda)
-        paths = [self._paths(package) for package in packages]
+        paths = [self._paths(package, afresh) for package in packages]
         names = [package.file_name for package in packages]
         found = merge(names, paths[:boundary], paths[boundary:], sizes)
         key = environment_key(self.selection, self.archives)
@@ -125,9 +128,9 @@ class Builder:
             return None
         return found if len(found.sizes) == len(self.selection.packages) else None
 
-    def _paths(self, package: LockedPackage) -> tuple[str, ...]:
+    def _paths(self, package: LockedPackage, afresh: bool) -> tuple[str, ...]:
         key = package_key(self.selection, self.archives.identity(package))
-        note = self.cache.note("paths", key)
+        note = None if afresh else self.cache.note("paths", key)
         if note is not None and isinstance(paths := note.get("paths"), list):
             return tuple(paths)
         archive = self.archives.get(package).path
@@ -175,7 +178,7 @@ class Builder:
         if not missing:
             return {}
         with ExitStack() as stack:
-            compilers = _Compilers(self.selection.interpreter, stack)
+            compilers = Compilers(self.selection.interpreter, stack)
             pool = stack.enter_context(
                 ThreadPoolExecutor(self.options.workers, thread_name_prefix="layer")
             )
@@ -196,8 +199,8 @@ class Builder:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _make_one(self, recipe: LayerRecipe, merged: Merge, compilers: _Compilers) -> KnownLayer:
-        tree = _ActivationWatch(self._tree(recipe, merged, compilers.get()), self.selection.prefix)
+    def _make_one(self, recipe: LayerRecipe, merged: Merge, compilers: Compilers) -> KnownLayer:
+        tree = self.tree(recipe, merged, compilers.get())
         with self.cache.temporary() as file:
             written = write_layer(tree, file.write, self.options.compression, self._packed)
             file.flush()
@@ -218,7 +221,10 @@ class Builder:
             raise Interrupted("stopped")
         self.progress.packed(size)
 
-    def _tree(self, recipe: LayerRecipe, merged: Merge, compiler: Compiler | None) -> list[Tree]:
+    def tree(
+        self, recipe: LayerRecipe, merged: Merge, compiler: Compiler | None
+    ) -> ActivationWatch:
+        """The files of a layer's packages, one package after the other."""
         trees: list[Tree] = []
         for index in recipe.members:
             package = self.selection.packages[index]
@@ -235,10 +241,10 @@ class Builder:
                 trees.append(CondaTree(package, archive, layout, placement, url))
             else:
                 trees.append(WheelTree(package.file_name, archive, layout, placement))
-        return trees
+        return ActivationWatch(trees, self.selection.prefix)
 
 
-class _Compilers:
+class Compilers:
     """One running interpreter for each thread that wants bytecode."""
 
     def __init__(self, interpreter: Interpreter | None, stack: ExitStack) -> None:
@@ -248,6 +254,7 @@ class _Compilers:
         self._local = threading.local()
 
     def get(self) -> Compiler | None:
+        """The calling thread's own; None where nothing is compiled."""
         if self._interpreter is None:
             return None
         if not hasattr(self._local, "compiler"):
@@ -258,7 +265,7 @@ class _Compilers:
         return compiler
 
 
-class _ActivationWatch:
+class ActivationWatch:
     """Trees one after the other, keeping a copy of the small files that activation reads."""
 
     def __init__(self, trees: Sequence[Tree], prefix: str) -> None:
@@ -267,6 +274,7 @@ class _ActivationWatch:
         self.seen: dict[str, str] = {}
 
     def entries(self) -> Iterator[Entry]:
+        """The entries of every tree; ``seen`` is whole when they are all taken."""
         for tree in self._trees:
             for entry in tree.entries():
                 path = entry.path.removeprefix(self._root)

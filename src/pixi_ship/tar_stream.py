@@ -14,7 +14,7 @@ on packages of many small files. It judges this reader in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,7 +44,8 @@ class Readable(Protocol):
 class Member:
     """A tar member. ``kind``: 'file', 'symlink', 'hardlink', 'directory', or 'special'.
 
-    ``chunks()`` must be taken before the next member, or is skipped; ``size`` is in bytes.
+    ``chunks()`` must be taken before the next member, or is skipped; ``size`` is in bytes;
+    ``extended`` holds the pax records.
     """
 
     name: str
@@ -53,7 +54,20 @@ class Member:
     size: int
     link: str
     _source: _Buffered
+    _header: bytes
+    extended: Mapping[str, bytes]
     guard: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """User and group by number."""
+        ids = (self.extended.get("uid"), self.extended.get("gid"))
+        fields = (self._header[108:116], self._header[116:124])
+        uid, gid = (
+            int(given) if given is not None and given.isdigit() else _number(field)
+            for given, field in zip(ids, fields, strict=True)
+        )
+        return uid, gid
 
     def chunks(self) -> Iterator[bytes]:
         """The content, in pieces of up to 1 MiB."""
@@ -212,7 +226,8 @@ def _member(
     if kind != "file":
         source.begin(0 if kind in ("symlink", "hardlink") else size)
     mode = _number(header[100:108]) & 0o7777
-    return Member(_text(name, lenient), kind, mode, size, _text(link, lenient), source)
+    texts = _text(name, lenient), _text(link, lenient)
+    return Member(texts[0], kind, mode, size, texts[1], source, header, extended)
 
 
 def _name(header: bytes) -> bytes:

@@ -37,14 +37,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def shared_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say what to build, and how registries are spoken to."""
-    for option in reversed(_SHARED):
+def environment_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say which environment, and how registries are spoken to."""
+    for option in reversed(_ENVIRONMENT):
         command = option(command)
     return registry_options(command)
 
 
-_SHARED = (
+def shared_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say what to build."""
+    for option in reversed(_BUILDING):
+        command = option(command)
+    return environment_options(command)
+
+
+_ENVIRONMENT = (
     click.option(
         "-w",
         "--workspace",
@@ -67,6 +74,15 @@ _SHARED = (
     click.option(
         "--base", metavar="REF", help=f"Image to build on, or 'scratch'.  [default: {DEFAULT_BASE}]"
     ),
+    click.option(
+        "--cache-dir",
+        type=click.Path(path_type=Path),
+        help="Where archives and layers are kept; also PIXI_SHIP_CACHE_DIR.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+)
+
+_BUILDING = (
     click.option(
         "--base-lock/--no-base-lock",
         default=None,
@@ -92,12 +108,6 @@ _SHARED = (
         default=True,
         help="Ship bytecode for all Python code, if a Python of that version is at hand.",
     ),
-    click.option(
-        "--cache-dir",
-        type=click.Path(path_type=Path),
-        help="Where archives and layers are kept; also PIXI_SHIP_CACHE_DIR.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
 )
 
 
@@ -112,20 +122,37 @@ class Request:
     registries: Registries
 
 
-class SharedOptions(RegistryOptions):
-    """The values of :func:`shared_options`, by parameter name; None where not given."""
+class EnvironmentOptions(RegistryOptions):
+    """The values of :func:`environment_options`, by parameter name; None where not given."""
 
     workspace: Path | None
     environment: str | None
     platforms: tuple[str, ...]
     cuda: str | None
     base: str | None
+    cache_dir: Path | None
+
+
+class SharedOptions(EnvironmentOptions):
+    """The values of :func:`shared_options`."""
+
     base_lock: bool | None
     update_base: bool
     compression: str | None
     max_layers: int | None
     compile_bytecode: bool
-    cache_dir: Path | None
+
+
+def not_building(given: EnvironmentOptions) -> SharedOptions:
+    """The options of a verb that builds nothing, for :func:`resolve`."""
+    return SharedOptions(
+        **given,
+        base_lock=None,
+        update_base=False,
+        compression=None,
+        max_layers=None,
+        compile_bytecode=True,
+    )
 
 
 def resolve(

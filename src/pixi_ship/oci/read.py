@@ -20,7 +20,7 @@ from pixi_ship.oci.stored import (
     StoredImage,
     check_platform,
     diff_ids_of,
-    image_of,
+    images_of,
     parsed,
 )
 from pixi_ship.platform import Platform
@@ -32,6 +32,14 @@ def read_image(reference: Reference, platform: Platform) -> StoredImage:
     """Open the image at ``reference`` on this machine for ``platform``; raises ImageError."""
     if reference.transport is Transport.SCRATCH:
         return SCRATCH
+    return read_images(reference, platform)[0]
+
+
+def read_images(reference: Reference, platform: Platform | None = None) -> list[StoredImage]:
+    """Open an image on this machine for every platform it has, or for one.
+
+    Raises ImageError, UsageError for what is not on this machine.
+    """
     try:
         if reference.transport is Transport.OCI:
             directory = Path(reference.path)
@@ -41,10 +49,10 @@ def read_image(reference: Reference, platform: Platform) -> StoredImage:
                 return _from_layout(reference, platform, find)
         if reference.transport is Transport.DOCKER_ARCHIVE:
             with _archive(reference) as find:
-                return _from_docker_archive(reference, platform, find)
+                return [_from_docker_archive(reference, platform, find)]
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ImageError(f"reading {reference}: a field is missing or odd ({error})") from error
-    raise UsageError(f"{reference} is not on this machine")
+    raise UsageError(f"{reference} is no image on this machine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,13 @@ class _Layout:
         return Blob(descriptor, Stretch(place.path, place.offset))
 
 
-def _from_layout(reference: Reference, platform: Platform, find: _Find) -> StoredImage:
+def _from_layout(reference: Reference, platform: Platform | None, find: _Find) -> list[StoredImage]:
     where = str(reference)
     layout = parsed(find("oci-layout").read(), f"{where}: oci-layout")
     if str(layout.get("imageLayoutVersion", "")).split(".")[0] != "1":
         raise ImageError(f"reading {where}: imageLayoutVersion is not 1")
     index = parsed(find("index.json").read(), f"{where}: index.json")
-    return image_of(_chosen(index, reference), platform, _Layout(where, find), where)
+    return images_of(_chosen(index, reference), platform, _Layout(where, find), where)
 
 
 def _chosen(index: Mapping[str, object], reference: Reference) -> Descriptor:
@@ -159,7 +167,9 @@ def _chosen(index: Mapping[str, object], reference: Reference) -> Descriptor:
     return found[0]
 
 
-def _from_docker_archive(reference: Reference, platform: Platform, find: _Find) -> StoredImage:
+def _from_docker_archive(
+    reference: Reference, platform: Platform | None, find: _Find
+) -> StoredImage:
     where = str(reference)
     try:
         rows = json.loads(find("manifest.json").read())
@@ -175,7 +185,8 @@ def _from_docker_archive(reference: Reference, platform: Platform, find: _Find) 
         raise ImageError(f"{reference} holds {len(found)} images", hint=f"tags: {names}")
     raw_config = find(found[0]["Config"]).read()
     config = parsed(raw_config, f"{where}: config")
-    check_platform(config, platform, where)
+    if platform is not None:
+        check_platform(config, platform, where)
     names, diff_ids = found[0]["Layers"], diff_ids_of(config, where)
     if len(names) != len(diff_ids):
         raise ImageError(f"reading {where}: manifest.json and config count different layers")

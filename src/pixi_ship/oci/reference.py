@@ -74,10 +74,13 @@ class Reference:
         return replace(self, digest=digest)
 
 
+SCRATCH = Reference(Transport.SCRATCH, "")
+
+
 def parse_reference(text: str) -> Reference:
     """Read a reference; raises UsageError that lists what there is."""
     if text == "scratch":
-        return Reference(Transport.SCRATCH, "")
+        return SCRATCH
     name, colon, rest = text.partition(":")
     if not colon or name not in (*Transport,) or name == "scratch" or not rest:
         raise UsageError(f"{text!r} is not a reference", hint=f"want one of {_KNOWN}")

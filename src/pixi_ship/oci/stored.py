@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from pixi_ship.digest import Digest
 from pixi_ship.errors import ImageError
@@ -46,6 +46,11 @@ class StoredImage:
         return found if isinstance(found, dict) else {}
 
     @property
+    def platform(self) -> str:
+        """``os/architecture``, as the config has it."""
+        return f"{self.config.get('os')}/{self.config.get('architecture')}"
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """The image's labels."""
         found = self.runtime.get("Labels")
@@ -65,30 +70,44 @@ class Store(Protocol):
         """A config or a layer; its bytes are read, and checked, when they are asked for."""
 
 
-def image_of(root: Descriptor, platform: Platform, store: Store, where: str) -> StoredImage:
-    """The image that ``root``, a manifest or an index, names for ``platform``.
+def images_of(
+    root: Descriptor, platform: Platform | None, store: Store, where: str
+) -> list[StoredImage]:
+    """The image that ``root``, a manifest or an index, names for a platform; all for None.
 
     Raises ImageError for what is no image, or has none for the platform.
     """
     try:
-        return _image_of(root, platform, store, where)
+        return list(_images_of(root, platform, store, where))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ImageError(f"reading {where}: a field is missing or odd ({error})") from error
 
 
-def _image_of(root: Descriptor, platform: Platform, store: Store, where: str) -> StoredImage:
-    found = root
-    for _ in range(_MAX_NESTED):
-        manifest = store.document(found)
-        document = parsed(manifest, f"{where}: {found.digest}")
-        if found.media_type not in INDEXES and "manifests" not in document:
-            break
-        found = _for_platform(document, platform, where)
-    if found.media_type not in MANIFESTS:
-        raise ImageError(f"reading {where}: media type {found.media_type!r} is not an image")
+def _images_of(
+    root: Descriptor, platform: Platform | None, store: Store, where: str, depth: int = 0
+) -> Iterator[StoredImage]:
+    manifest = store.document(root)
+    document = parsed(manifest, f"{where}: {root.digest}")
+    if root.media_type in INDEXES or "manifests" in document:
+        if depth == _MAX_NESTED:
+            raise ImageError(f"reading {where}: indexes lie in indexes without end")
+        for row in _chosen(document, platform, where):
+            for image in _images_of(row, platform, store, where, depth + 1):
+                yield replace(image, root=root.digest)
+        return
+    if root.media_type not in MANIFESTS:
+        raise ImageError(f"reading {where}: media type {root.media_type!r} is not an image")
+    image = _image(root, manifest, document, store, where)
+    if platform is not None:
+        check_platform(image.config, platform, where)
+    yield image
+
+
+def _image(
+    root: Descriptor, manifest: bytes, document: Mapping[str, Any], store: Store, where: str
+) -> StoredImage:
     raw_config = store.blob(Descriptor.from_json(document["config"], where)).document()
     config = parsed(raw_config, f"{where}: config")
-    check_platform(config, platform, where)
     diff_ids = diff_ids_of(config, where)
     rows = document["layers"]
     if not isinstance(rows, list) or len(rows) != len(diff_ids):
@@ -98,13 +117,11 @@ def _image_of(root: Descriptor, platform: Platform, store: Store, where: str) ->
         raw = Descriptor.from_json(row, where)
         descriptor = Descriptor(layer_media_type(raw.media_type), raw.digest, raw.size)
         layers.append(Layer(store.blob(descriptor), diff_id))
-    return StoredImage(
-        where, manifest, raw_config, config, tuple(layers), found.digest, root.digest
-    )
+    return StoredImage(where, manifest, raw_config, config, tuple(layers), root.digest, root.digest)
 
 
-def platforms_of(index: Mapping[str, object], where: str) -> list[tuple[str, Descriptor]]:
-    """The images of an index, each with its platform as ``os/architecture[/variant]``."""
+def _platforms_of(index: Mapping[str, object], where: str) -> list[tuple[str, Descriptor]]:
+    """The rows of an index, each with its platform as ``os/architecture[/variant]``."""
     rows = index.get("manifests")
     found = []
     for row in rows if isinstance(rows, list) else []:
@@ -115,13 +132,18 @@ def platforms_of(index: Mapping[str, object], where: str) -> list[tuple[str, Des
     return found
 
 
-def _for_platform(index: Mapping[str, object], platform: Platform, where: str) -> Descriptor:
-    offered = platforms_of(index, where)
+def _chosen(index: Mapping[str, object], platform: Platform | None, where: str) -> list[Descriptor]:
+    """What to open of an index: one image for a platform, every image without."""
+    offered = _platforms_of(index, where)
+    if platform is None:
+        # BuildKit lists attestations as images for "unknown/unknown".
+        return [descriptor for words, descriptor in offered if words != "unknown/unknown"]
     plain = f"{platform.os}/{platform.architecture}"
-    wanted = {str(platform), plain}
     for words, descriptor in offered:
-        if words in wanted or (platform.variant is None and words.startswith(f"{plain}/")):
-            return descriptor
+        if words in (str(platform), plain) or (
+            platform.variant is None and words.startswith(f"{plain}/")
+        ):
+            return [descriptor]
     names = ", ".join(words for words, _ in offered) or "none"
     raise ImageError(f"{where} has no image for {platform}", hint=f"it has: {names}")
 

@@ -91,23 +91,19 @@ def _challenges(header: str) -> Iterator[tuple[str, dict[str, str]]]:
     at = 0
     while at < len(header):
         at = _SPACE.match(header, at).end()  # type: ignore[union-attr]
-        if found := _PARAMETER.match(header, at):
-            parameters.setdefault(found[1].lower(), _unquoted(found))
-        elif found := _CHALLENGE.match(header, at):
+        parameter = _PARAMETER.match(header, at)
+        if parameter is None and (found := _CHALLENGE.match(header, at)):
             if scheme is not None:
                 yield scheme, parameters
-            scheme, parameters = found[1].lower(), {}
-            if found.end() < len(header) and header[found.end()] != ",":
-                at = found.end()
-                continue  # its first parameter, or a token68
-        at = _next_element(header, found.end() if found else at)
+            scheme, parameters, at = found[1].lower(), {}, found.end()
+            parameter = _PARAMETER.match(header, at)  # or there is a token68, or nothing
+        if parameter is not None:
+            parameters.setdefault(parameter[1].lower(), _unquoted(parameter))
+            at = parameter.end()
+        comma = header.find(",", at)
+        at = comma + 1 if comma >= 0 else len(header)
     if scheme is not None:
         yield scheme, parameters
-
-
-def _next_element(header: str, at: int) -> int:
-    comma = header.find(",", at)
-    return comma + 1 if comma >= 0 else len(header)
 
 
 def _unquoted(found: re.Match[str]) -> str:
@@ -151,7 +147,7 @@ def token_request(
         headers["Content-Type"] = _FORM
         return TokenRequest("POST", urlunsplit(realm), headers, urlencode(words).encode())
     if credentials is not None:
-        words.append(("account", credentials.username))
+        words += [("account", credentials.username)] if credentials.username else []
         headers["Authorization"] = credentials.basic()
     words += [("scope", scope) for scope in wanted]
     query = "&".join(part for part in (realm.query, urlencode(words, safe=":/,")) if part)

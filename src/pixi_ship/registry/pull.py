@@ -14,7 +14,7 @@ from pixi_ship.digest import Digest, digest_file
 from pixi_ship.oci.blob import Blob, Stretch
 from pixi_ship.oci.descriptor import INDEX, MANIFEST, Descriptor
 from pixi_ship.oci.reference import Reference
-from pixi_ship.oci.stored import StoredImage, image_of
+from pixi_ship.oci.stored import StoredImage, images_of
 from pixi_ship.platform import Platform
 from pixi_ship.registry.repository import Repository
 
@@ -131,10 +131,12 @@ def _descriptor(digest: Digest, data: bytes) -> Descriptor:
     return Descriptor("", digest, len(data))
 
 
-def read_remote(reference: Reference, platform: Platform, store: RegistryStore) -> StoredImage:
-    """The image that a ``docker://`` reference names for a platform.
+def read_remote(
+    reference: Reference, platform: Platform | None, store: RegistryStore
+) -> list[StoredImage]:
+    """The image that a ``docker://`` reference names for a platform; all for None.
 
-    Its layers are read when they are asked for. Raises NotInRegistry, RegistryError, ImageError.
+    Layers are read when they are asked for. Raises NotInRegistry, RegistryError, ImageError.
     """
     root, _ = store.root(reference.digest or reference.tag or "latest")
-    return image_of(root, platform, store, str(reference))
+    return images_of(root, platform, store, str(reference))

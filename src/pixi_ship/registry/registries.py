@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from pixi_ship.cache import Cache
-from pixi_ship.oci.read import read_image
+from pixi_ship.oci.read import read_image, read_images
 from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.oci.stored import StoredImage
 from pixi_ship.platform import Platform
@@ -45,11 +45,17 @@ class Registries:
         """The blobs of a repository; ``keep``: whether layers that are read are cached."""
         return RegistryStore(self.repository(reference), self.cache, keep)
 
-    def read(self, reference: Reference, platform: Platform, *, keep: bool = True) -> StoredImage:
-        """Open an image wherever it is, on this machine or in a registry."""
+    def read(self, reference: Reference, platform: Platform) -> StoredImage:
+        """Open a base wherever it is; layers of a registry come into the cache when read."""
         if reference.transport is not Transport.DOCKER:
             return read_image(reference, platform)
-        return read_remote(reference, platform, self.store(reference, keep=keep))
+        return read_remote(reference, platform, self.store(reference))[0]
+
+    def read_all(self, reference: Reference) -> list[StoredImage]:
+        """Open an image for every platform it has; layers of a registry are only streamed."""
+        if reference.transport is not Transport.DOCKER:
+            return read_images(reference)
+        return read_remote(reference, None, self.store(reference, keep=False))
 
     def push(self, reference: Reference, report: Report) -> Push:
         """Begin a push to a ``docker://`` reference."""
