@@ -8,6 +8,7 @@ differ with the version of click and the width of the terminal.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -31,8 +32,17 @@ See also [configuration](configuration.md), [JSON documents](json.md) and
 
 def reference() -> str:
     """The whole page."""
-    verbs = [_verb(name, command) for name, command in sorted(cli.commands.items())]
+    verbs = [_verb(name, command) for name, command in verbs_of(cli)]
     return "\n".join([_HEAD, _options(cli, own=True), *verbs, _TAIL])
+
+
+def verbs_of(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every verb by its words, those of a group after one another."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from verbs_of(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def _verb(name: str, command: click.Command) -> str:

@@ -28,12 +28,14 @@ def test_pages_show_commands() -> None:
 @pytest.mark.parametrize("command", OURS, ids=str)
 def test_options_exist(command: Command) -> None:
     """A command of ours is parsed as it stands, and its references too."""
-    verb = cli.commands[command.words[2]]
-    with verb.make_context(verb.name, list(command.words[3:])) as context:
-        base, to = context.params["base"], context.params.get("to", ())
+    verb, words = cli.commands[command.words[2]], list(command.words[3:])
+    while isinstance(verb, click.Group):
+        verb = verb.commands[words.pop(0)]
+    with verb.make_context(verb.name, words) as context:
+        base, to = context.params.get("base"), context.params.get("to", ())
     for reference in (*to, *([base] if base else [])):
         parse_reference(reference)
-    assert to or verb.name == "plan"
+    assert to or verb.name != "build"
 
 
 def test_a_wrong_option_would_be_found() -> None:
