@@ -77,7 +77,7 @@ class ImageError(PixiShipError):
 
 
 class RegistryError(PixiShipError):
-    """A registry refused, did not answer, or answered nonsense."""
+    """A registry refused or answered nonsense, or the login for it cannot be used."""
 
 
 class NotInRegistry(RegistryError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -109,7 +111,10 @@ class Login:
         except httpx.HTTPError as error:
             raise Cut(f"asking its token server: {reason(error)}") from None
         token = parse_token(body, challenge.realm)
-        return _Held(f"Bearer {token.value}", time.monotonic() + _SPARE * token.expires_in)
+        left = token.expires_in
+        with suppress(KeyError, TypeError, ValueError):  # by the server's own clock, if it tells it
+            left = token.seconds_left(parsedate_to_datetime(response.headers["date"]))
+        return _Held(f"Bearer {token.value}", time.monotonic() + _SPARE * left)
 
     def _refused(
         self, response: httpx.Response, credentials: Credentials | None, doing: str
