@@ -17,6 +17,7 @@ WAIST = BASICS | {"tree"}
 # Room → the rooms it may import, besides itself.
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "version": frozenset(),
     "digest": frozenset(),
     "progress": frozenset(),
     "platform": frozenset({"errors"}),
@@ -31,19 +32,29 @@ ALLOWED: dict[str, frozenset[str]] = {
     "prefix": WAIST | {"tar_stream", "lock", "fetch", "package"},
     "layer": WAIST,
     "oci": WAIST | {"tar_stream", "cache", "layer"},
-    "registry": BASICS | {"cache", "oci", "fetch"},
+    "registry": BASICS | {"cache", "oci", "fetch", "version"},
     "base_lock": BASICS | {"cache"},
     "verification": WAIST | {"tar_stream", "oci"},
     "recipe": frozenset({"tree", "errors", "platform"}),
 }
 ENGINE = frozenset(ALLOWED)
-# From here on each may also import what stands above it in this list.
-STEPS = ("selection", "layering", "bases", "delivery", "builder", "assembly", "ship", "verify")
-ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}
-ALLOWED |= {
+# What is said about images, and what keeps the cache in order, stands beside the steps.
+BESIDE = {
+    "attest": BASICS | {"lock", "workspace", "fetch", "oci", "selection"},
+    "statements": BASICS | {"attest", "cache", "oci", "selection"},
     "upkeep": BASICS | {"cache", "layering"},
-    "cli": ENGINE | set(STEPS) | {"upkeep", ""},
-    "": frozenset({"ship"}),
+}
+# From here on each may also import what stands above it in this list.
+STEPS = (
+    *("selection", "layering", "bases", "delivery", "builder", "assembly"),
+    *("ship", "verify", "inspection"),
+)
+ALLOWED |= BESIDE
+ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}
+ALLOWED["ship"] |= {"statements"}
+ALLOWED |= {
+    "cli": ENGINE | set(STEPS) | set(BESIDE) | {""},
+    "": frozenset({"ship", "verify", "version"}),
     "__main__": frozenset({"cli"}),
 }
 SURROUNDINGS = {

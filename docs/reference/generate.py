@@ -46,7 +46,13 @@ def verbs_of(group: click.Group, above: str = "") -> Iterator[tuple[str, click.C
 
 
 def _verb(name: str, command: click.Command) -> str:
-    return f"## `{name}`\n\n{_flowed(command.help)}\n\n{_options(command)}"
+    words = [
+        each.metavar or str(each.name).upper()
+        for each in command.params
+        if isinstance(each, click.Argument)
+    ]
+    title = " ".join((name, *words))
+    return f"## `{title}`\n\n{_flowed(command.help)}\n\n{_options(command)}"
 
 
 def _options(command: click.Command, *, own: bool = False) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
 from pixi_ship.cache import Cache
 from pixi_ship.layering import KnownLayer
+from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.blob import Blob, Stretch
 from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.oci.image import Image, ImageIndex
@@ -73,13 +74,13 @@ class Delivery:
             for layer in base.layers:
                 push.add(layer.blob)
 
-    def finish(self, image: Image | ImageIndex) -> None:
-        """Write the files, then set the tags."""
+    def finish(self, image: Image | ImageIndex, artifacts: Sequence[Artifact] = ()) -> None:
+        """Write the files, then set the tags; registries also keep the artifacts."""
         for reference in self._options.to:
             if reference not in self._pushes:
                 write_image(image, reference, self._progress.written)
         for reference, push in self._pushes.items():
-            push.finish(image, reference.tag or "latest")
+            push.finish(image, reference.tag or "latest", artifacts)
 
     def _descriptor(self, layer: KnownLayer) -> Descriptor:
         return Descriptor(self._options.compression.media_type, layer.digest, layer.size)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pixi_ship.assembly import Assembled, assemble, base_facts, check_base
@@ -16,7 +16,7 @@ from pixi_ship.builder import Builder, BuiltLayer, Counters, recipes_for
 from pixi_ship.cache import Cache
 from pixi_ship.delivery import Delivery
 from pixi_ship.digest import Digest
-from pixi_ship.errors import NotInRegistry, RegistryError
+from pixi_ship.errors import NotInRegistry, RegistryError, UsageError
 from pixi_ship.fetch.archives import Archives
 from pixi_ship.layering import KnownLayer, LayerRecipe, has_blob, known_layer, layer_recipes
 from pixi_ship.oci.image import Image, ImageIndex
@@ -29,6 +29,14 @@ from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.registry.push import Transfers
 from pixi_ship.registry.registries import Registries, without_login
 from pixi_ship.selection import Options, Selection, refuse_unbuildable, select
+from pixi_ship.statements import (
+    Statement,
+    artifact,
+    check_statements,
+    make_statements,
+    write_files,
+)
+from pixi_ship.version import __version__
 from pixi_ship.workspace import Workspace
 
 
@@ -147,18 +155,22 @@ def build(
     interpreters: Mapping[str, Interpreter],
     registries: Registries | None = None,
     progress: Progress = SILENCE,
+    statements: Sequence[Statement] = (),
 ) -> Build:
     """Make the image, or one for each platform, and write it to every place in ``options.to``.
 
     Raises PixiShipError before anything is fetched where manifest, lock, base or an output
     already tell that it cannot end well. registries: None for those that need no login.
+    statements: what is said of each image besides, into files and registries.
     """
     registries = registries or without_login(cache)
     selections = [select(workspace, options, name, interpreters) for name in options.platforms]
     for selection in selections:
         refuse_unbuildable(selection.environment)
+    _check_distinct(selections)
     for reference in options.to:
         check_writable(reference, len(selections))
+    check_statements(statements, options.to, len(selections))
     with cache.in_use(make=True):
         cache.sweep()
         base = choose_base(options, workspace.root)
@@ -171,9 +183,35 @@ def build(
             ]
             made = tuple(each.assembled.image for each in images)
             result = made[0] if len(made) == 1 else ImageIndex(made)
-            delivery.finish(result)
+            stated = [
+                each
+                for image, stored in zip(images, bases, strict=True)
+                for each in make_statements(
+                    statements,
+                    image.assembled.image,
+                    image.selection,
+                    stored,
+                    options,
+                    __version__,
+                )
+            ]
+            delivery.finish(result, [artifact(each) for each in stated])
+            write_files(stated)
         record_base(base, bases[0].root, options)
     return Build(tuple(images), result, bases[0], counters, delivery.transfers)
+
+
+def _check_distinct(selections: Sequence[Selection]) -> None:
+    """Raise UsageError where a node could not tell two images of one index apart."""
+    names: dict[str, str] = {}
+    for selection in selections:
+        name, target = selection.environment.platform.name, str(selection.platform)
+        if target in names:
+            raise UsageError(
+                f"platforms {names[target]!r} and {name!r} are both {target}",
+                hint="build them one at a time, each with a tag of its own",
+            )
+        names[target] = name
 
 
 def _built(

@@ -8,10 +8,12 @@ import sys
 
 import click
 
-from pixi_ship import __version__
 from pixi_ship.cli.build import build_command
+from pixi_ship.cli.cache import cache_group
 from pixi_ship.cli.plan import plan_command
+from pixi_ship.cli.verify import verify_command
 from pixi_ship.errors import PixiShipError
+from pixi_ship.version import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,6 +24,8 @@ def cli() -> None:
 
 cli.add_command(plan_command)
 cli.add_command(build_command)
+cli.add_command(verify_command)
+cli.add_command(cache_group)
 
 
 def main(arguments: list[str] | None = None) -> None:

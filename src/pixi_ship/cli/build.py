@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Unpack
 
 import click
 
+from pixi_ship.attest.attestation import Attestation
 from pixi_ship.cli.display import (
     activation_warnings,
     environment_json,
@@ -19,9 +21,13 @@ from pixi_ship.cli.display import (
 )
 from pixi_ship.cli.options import SharedOptions, resolve, shared_options
 from pixi_ship.digest import Digest
+from pixi_ship.errors import UsageError
 from pixi_ship.oci.reference import Reference
 from pixi_ship.registry.push import Transfers
 from pixi_ship.ship import Build, BuiltImage, build
+from pixi_ship.statements import Statement
+
+_BILLS = (Attestation.SPDX, Attestation.CYCLONEDX)
 
 
 @click.command("build")
@@ -32,6 +38,20 @@ from pixi_ship.ship import Build, BuiltImage, build
     multiple=True,
     help="Where the image goes: docker://HOST/NAME[:TAG], oci:DIR[:TAG], "
     "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]. May be repeated.",
+)
+@click.option(
+    "--sbom",
+    "sboms",
+    metavar="FORMAT[:FILE]",
+    multiple=True,
+    help="Bill of materials, spdx or cyclonedx: attached in registries, and written to FILE.",
+)
+@click.option(
+    "--provenance",
+    "provenances",
+    metavar="FORMAT[:FILE]",
+    multiple=True,
+    help="How the image was made, slsa: attached in registries, and written to FILE.",
 )
 @click.option("--offline", is_flag=True, help="Fetch nothing: take what is cached or local.")
 @click.option(
@@ -44,11 +64,15 @@ def build_command(
     offline: bool,
     workers: int | None,
     quiet: bool,
+    sboms: tuple[str, ...],
+    provenances: tuple[str, ...],
     **given: Unpack[SharedOptions],
 ) -> None:
     """Make the image of an environment and write it to every --to."""
     if not to:
         raise click.UsageError("nowhere to write to: give --to, such as --to oci:out:latest")
+    statements = [_statement(each, _BILLS) for each in sboms]
+    statements += [_statement(each, (Attestation.SLSA,)) for each in provenances]
     request = resolve(given, to=to, offline=offline, workers=workers)
     with progress(quiet=quiet or as_json) as watcher, request.registries:
         made = build(
@@ -58,6 +82,7 @@ def build_command(
             request.interpreters,
             request.registries,
             watcher,
+            statements,
         )
     found = _warnings(made)
     if as_json:
@@ -65,6 +90,14 @@ def build_command(
     else:
         print_warnings(found)
         _show(made, request.options.to)
+
+
+def _statement(text: str, known: tuple[Attestation, ...]) -> Statement:
+    name, colon, path = text.partition(":")
+    if name not in known or (colon and not path):
+        names = " or ".join(known)
+        raise UsageError(f"{text!r} is no such document", hint=f"want {names}, or FORMAT:FILE")
+    return Statement(Attestation(name), Path(path) if path else None)
 
 
 def _warnings(made: Build) -> list[str]:

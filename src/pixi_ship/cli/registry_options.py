@@ -9,11 +9,11 @@ from typing import ParamSpec, TypedDict, TypeVar
 
 import click
 
-from pixi_ship import __version__
 from pixi_ship.registry.certificates import certificate_directories
 from pixi_ship.registry.credentials import credential_store
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.session import Settings
+from pixi_ship.version import __version__
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -58,6 +58,7 @@ class CachedBlob:
                 if not _holds(path, self.remote.descriptor):
                     self._fetch()
                 self._checked = True
+                self.cache.mark_used(path)
         return Stretch(path).read(start, size)
 
     def _fetch(self) -> None:
@@ -117,6 +118,7 @@ class RegistryStore:
             with suppress(OSError):
                 data = self.cache.blob(digest).read_bytes()
                 if Digest.of(data) == digest:
+                    self.cache.mark_used(self.cache.blob(digest))
                     self._documents[digest] = data
         return self._documents.get(digest)
 

@@ -14,9 +14,11 @@ from types import TracebackType
 
 from pixi_ship.cache import Cache
 from pixi_ship.digest import Digest
+from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.blob import Blob
 from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.oci.image import Image, ImageIndex
+from pixi_ship.registry.attach import attach
 from pixi_ship.registry.pull import CachedBlob, RemoteBlob
 from pixi_ship.registry.repository import Repository
 from pixi_ship.registry.upload import Report, push_blob
@@ -100,12 +102,19 @@ class Push:
             if digest not in self._blobs:
                 self._blobs[digest] = self._pool.submit(self._push, blob)
 
-    def finish(self, image: Image | ImageIndex, tag: str) -> None:
-        """Push what is left of an image, or of an index of images, and set the tag to it."""
+    def finish(
+        self, image: Image | ImageIndex, tag: str, artifacts: Sequence[Artifact] = ()
+    ) -> None:
+        """Push what is left of an image, or of an index of images, and set the tag to it.
+
+        artifacts: what is attached to it before the tag names it.
+        """
         self._all([layer.blob for each in image.images for layer in each.layers])
         self._all([Blob.of(each.config_descriptor, each.config) for each in image.images])
         for document in {each.digest: each for each in (*image.images, image)}.values():
             self._put(document)
+        for artifact in artifacts:
+            attach(artifact, self.repository)
         if self.repository.head(tag) != image.descriptor:
             self.repository.put_manifest(image.manifest, image.descriptor.media_type, tag)
 

@@ -16,6 +16,7 @@ from pixi_ship.registry.push import Push
 from pixi_ship.registry.repository import Repository
 from pixi_ship.registry.session import Session, Settings
 from pixi_ship.registry.upload import Report
+from pixi_ship.version import __version__
 
 
 @dataclass(slots=True)
@@ -65,6 +66,8 @@ class Registries:
 def without_login(cache: Cache, *, offline: bool = False) -> Registries:
     """Registries as a program without any login finds them; ``offline``: none is asked."""
     settings = Settings(
-        credentials=CredentialStore((), None, {}), user_agent="pixi-ship", offline=offline
+        credentials=CredentialStore((), None, {}),
+        user_agent=f"pixi-ship/{__version__}",
+        offline=offline,
     )
     return Registries(settings, cache)

@@ -1,0 +1,1 @@
+"""What an image is made of and how: bills of materials, and provenance."""
