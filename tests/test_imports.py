@@ -46,7 +46,7 @@ BESIDE = {
 }
 # From here on each may also import what stands above it in this list.
 STEPS = (
-    *("selection", "layering", "bases", "delivery", "builder", "assembly"),
+    *("selection", "layering", "bases", "delivery", "builder", "assembly", "build_record"),
     *("ship", "verify", "inspection"),
 )
 ALLOWED |= BESIDE

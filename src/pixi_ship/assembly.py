@@ -29,6 +29,7 @@ from pixi_ship.selection import Options, Selection
 
 # What else an image's bytes depend on, so that they can be made again.
 OPTIONS_LABEL = "pixi-ship.options"
+BASE = "base"  # the kind of note in the cache that says what a base's layer offers
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +62,21 @@ def base_facts(
     return BaseFacts(glibc, has_sh, has_bash)
 
 
+def base_note_key(layer: Layer) -> str:
+    """The key of the note about a layer of a base; the number is this reader's version."""
+    return f"{layer.descriptor.digest.hex}-1"
+
+
 def _layer_contents(layer: Layer, cache: Cache, may_read: bool) -> LayerContents | None:
-    key = f"{layer.descriptor.digest.hex}-1"
-    note = cache.note("base", key)
+    key = base_note_key(layer)
+    note = cache.note(BASE, key)
     if note is not None and {"glibc", "sh", "bash"} <= note.keys():
         glibc = note["glibc"]
         return LayerContents(str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"]))
     if not may_read:
         return None
     found = inspect_layer(layer)
-    cache.write_note(
-        "base", key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash}
-    )
+    cache.write_note(BASE, key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash})
     return found
 
 

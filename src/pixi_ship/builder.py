@@ -35,6 +35,9 @@ from pixi_ship.progress import Progress
 from pixi_ship.selection import Options, Selection
 from pixi_ship.tree import Entry, File, Tree
 
+# Kinds of notes in the cache: how packages share the prefix, and what each one writes.
+MERGE, PATHS = "merge", "paths"
+
 _MAX_ACTIVATION_FILE = 1 << 20
 _ACTIVATION = ("etc/conda/activate.d/", "etc/conda/env_vars.d/")
 
@@ -64,6 +67,14 @@ class BuiltLayer:
     recipe: LayerRecipe
     known: KnownLayer
     reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """Where a package's files go, below the prefix; and the size of its archive in bytes."""
+
+    paths: tuple[str, ...]
+    size: int
 
 
 class Destinations(Protocol):
@@ -108,18 +119,21 @@ class Builder:
         if not afresh and (merge_known := self.remembered_merge()) is not None:
             return merge_known
         packages = self.selection.packages
-        sizes = [each.path.stat().st_size for each in self.archives.get_all(list(packages))]
+        noted = [None if afresh else self._noted_paths(each) for each in packages]
+        pairs = list(zip(packages, noted, strict=True))
+        self.archives.get_all([package for package, known in pairs if known is None])
+        read = [known or self._read_paths(package) for package, known in pairs]
         boundary = len(self.selection.environment.conda)
-        paths = [self._paths(package, afresh) for package in packages]
+        paths = [each.paths for each in read]
         names = [package.file_name for package in packages]
-        found = merge(names, paths[:boundary], paths[boundary:], sizes)
+        found = merge(names, paths[:boundary], paths[boundary:], [each.size for each in read])
         key = environment_key(self.selection, self.archives)
-        self.cache.write_note("merge", key, found.to_json())
+        self.cache.write_note(MERGE, key, found.to_json())
         return found
 
     def remembered_merge(self) -> Merge | None:
         """The merge from an earlier build of the same packages, if there was one."""
-        note = self.cache.note("merge", environment_key(self.selection, self.archives))
+        note = self.cache.note(MERGE, environment_key(self.selection, self.archives))
         if note is None:
             return None
         try:
@@ -128,21 +142,27 @@ class Builder:
             return None
         return found if len(found.sizes) == len(self.selection.packages) else None
 
-    def _paths(self, package: LockedPackage, afresh: bool) -> tuple[str, ...]:
+    def _noted_paths(self, package: LockedPackage) -> _Paths | None:
         key = package_key(self.selection, self.archives.identity(package))
-        note = None if afresh else self.cache.note("paths", key)
-        if note is not None and isinstance(paths := note.get("paths"), list):
-            return tuple(paths)
+        note = self.cache.note(PATHS, key) or {}
+        paths, size = note.get("paths"), note.get("size")
+        if isinstance(paths, list) and isinstance(size, int):
+            return _Paths(tuple(paths), size)
+        return None
+
+    def _read_paths(self, package: LockedPackage) -> _Paths:
         archive = self.archives.get(package).path
         if isinstance(package, CondaPackage):
             metadata = read_metadata(CondaArchive(archive, package.file_name))
-            found = installed_paths(metadata, self.selection.python)
+            paths = installed_paths(metadata, self.selection.python)
         else:
             layout = PrefixLayout(self.selection.prefix, self.selection.python)
-            found = wheel_paths(package.file_name, archive, layout)
+            paths = wheel_paths(package.file_name, archive, layout)
         self.counters.packages_read += 1
-        self.cache.write_note("paths", key, {"paths": list(found)})
-        return found
+        key = package_key(self.selection, self.archives.identity(package))
+        size = archive.stat().st_size
+        self.cache.write_note(PATHS, key, {"paths": list(paths), "size": size})
+        return _Paths(paths, size)
 
     def layers(self, recipes: Sequence[LayerRecipe], merged: Merge) -> list[BuiltLayer]:
         """Every layer, made or taken from the cache, in the order of the recipes."""
@@ -210,7 +230,7 @@ class Builder:
         known = _known(written, tree.seen)
         with self.cache.writing(self.cache.layer(recipe.key, "tree")) as listing:
             listing.write("".join(f"{row}\n" for row in written.listing).encode())
-        self.cache.write_json(self.cache.layer(recipe.key, "json"), _layer_note(recipe, known))
+        self.cache.write_json(self.cache.layer(recipe.key, "json"), layer_note(recipe, known))
         self.counters.uncompressed_bytes += written.uncompressed_size
         self.destinations.add(known)
         self.progress.layer_done(recipe.title, written.size, reused=False)
@@ -305,7 +325,8 @@ def _known(written: WrittenLayer, activation: Mapping[str, str]) -> KnownLayer:
     )
 
 
-def _layer_note(recipe: LayerRecipe, known: KnownLayer) -> dict[str, object]:
+def layer_note(recipe: LayerRecipe, known: KnownLayer) -> dict[str, object]:
+    """What the cache keeps of a layer; ``layering.layer_record`` reads it."""
     return {
         "digest": str(known.digest),
         "size": known.size,

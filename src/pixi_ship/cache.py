@@ -46,6 +46,7 @@ _POLL = 0.1  # seconds between two tries for the exclusive lock
 # The notes on blobs that came from a registry, each keyed by the blob's digest in hex: a
 # blob in ``blobs`` that neither such a note nor a layer names is removed by a prune.
 FETCHED_BLOB = "fetched-blob"
+LAYERS = "layers"
 
 
 class Cache:
@@ -54,6 +55,7 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._today: float | None = None
+        self._lent: dict[tuple[str, str], Mapping[str, object]] = {}
 
     def archive(self, sha256: str) -> Path:
         """Where the archive with this digest lies, if it does."""
@@ -68,11 +70,27 @@ class Cache:
         return self.root / "layers" / f"{_checked(key)}.{suffix}"
 
     def note(self, kind: str, key: str) -> Mapping[str, object] | None:
-        """A note written earlier; None if there is none, or none that can be read."""
+        """A note written earlier, or lent; None if there is none, or none that can be read."""
         path = self._note(kind, key)
         if (value := read_json(path)) is not None:
             self.mark_used(path)
-        return value
+            return value
+        return self._lent.get((kind, key))
+
+    def layer_note(self, key: str) -> Mapping[str, object] | None:
+        """The record of a layer, as :meth:`note` gives others."""
+        path = self.layer(key, "json")
+        if (value := read_json(path)) is not None:
+            self.mark_used(path)
+            return value
+        return self._lent.get((LAYERS, key))
+
+    def lend(self, kind: str, key: str, value: Mapping[str, object]) -> None:
+        """Give a note that counts where the cache has none, and is forgotten with this object.
+
+        Layers are of the kind :data:`LAYERS`.
+        """
+        self._lent[kind, key] = value
 
     def write_note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
         """Keep a note."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixi_ship.cache import Cache, read_json
+from pixi_ship.cache import Cache
 from pixi_ship.digest import Digest
 from pixi_ship.errors import UsageError
 from pixi_ship.fetch.archives import Archives
@@ -190,12 +190,8 @@ class KnownLayer:
 
 def known_layer(cache: Cache, key: str) -> KnownLayer | None:
     """The record of a layer made once; its blob need not be in the cache any more."""
-    path = cache.layer(key, "json")
-    note = read_json(path)
-    layer = layer_record(note) if note is not None else None
-    if layer is not None:
-        cache.mark_used(path)
-    return layer
+    note = cache.layer_note(key)
+    return layer_record(note) if note is not None else None
 
 
 def has_blob(cache: Cache, layer: KnownLayer) -> bool:

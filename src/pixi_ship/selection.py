@@ -52,6 +52,7 @@ class Options:
     cuda: str | None = None
     base: Reference
     base_lock: BaseLocking = BaseLocking.HEED
+    cache_from: tuple[Reference, ...] = ()
     to: tuple[Reference, ...] = ()
     compression: Compression = Compression.GZIP
     max_layers: int = 64

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pixi_ship.assembly import Assembled, assemble, base_facts, check_base
 from pixi_ship.bases import Base, choose_base, moved_to, record_base
+from pixi_ship.build_record import build_record, take_over
 from pixi_ship.builder import Builder, BuiltLayer, Counters, recipes_for
 from pixi_ship.cache import Cache
 from pixi_ship.delivery import Delivery
@@ -19,6 +20,7 @@ from pixi_ship.digest import Digest
 from pixi_ship.errors import NotInRegistry, RegistryError, UsageError
 from pixi_ship.fetch.archives import Archives
 from pixi_ship.layering import KnownLayer, LayerRecipe, has_blob, known_layer, layer_recipes
+from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.image import Image, ImageIndex
 from pixi_ship.oci.reference import Transport
 from pixi_ship.oci.stored import StoredImage
@@ -77,6 +79,7 @@ class BuiltImage:
     layers: tuple[BuiltLayer, ...]
     merge: Merge
     assembled: Assembled
+    record: Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,8 @@ def build(
     check_statements(statements, options.to, len(selections))
     with cache.in_use(make=True):
         cache.sweep()
+        for reference in options.cache_from:
+            take_over(reference, registries, cache)
         base = choose_base(options, workspace.root)
         bases = [registries.read(base.reference, each.platform) for each in selections]
         counters = Counters()
@@ -195,7 +200,9 @@ def build(
                     __version__,
                 )
             ]
-            delivery.finish(result, [artifact(each) for each in stated])
+            artifacts = [artifact(each) for each in stated]
+            artifacts += [each.record for each in images if options.cache_from]
+            delivery.finish(result, artifacts)
             write_files(stated)
         record_base(base, bases[0].root, options)
     return Build(tuple(images), result, bases[0], counters, delivery.transfers)
@@ -235,4 +242,5 @@ def _built(
     assembled = assemble(builder, base, facts, built, merged)
     counters.archives_fetched += archives.fetched
     counters.archive_bytes_fetched += archives.fetched_bytes
-    return BuiltImage(selection, tuple(built), merged, assembled)
+    record = build_record(builder, base, assembled.image, built, merged)
+    return BuiltImage(selection, tuple(built), merged, assembled, record)

@@ -22,7 +22,7 @@ from pixi_ship.cli.registry_options import (
 from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
-from pixi_ship.oci.reference import Reference, parse_reference
+from pixi_ship.oci.reference import Reference, Transport, parse_reference
 from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.registries import Registries
@@ -93,6 +93,13 @@ _BUILDING = (
         "--update-base", is_flag=True, help="Look up the base's tag anew, and keep its digest."
     ),
     click.option(
+        "--cache-from",
+        metavar="REF",
+        multiple=True,
+        help="Image in the registry of --to whose layers need not be made again here, even "
+        "with an empty cache; the new image then keeps as much for the next build.",
+    ),
+    click.option(
         "--compression",
         type=click.Choice([each.value for each in Compression]),
         help="How layers are compressed; every runtime reads gzip.  [default: gzip]",
@@ -138,6 +145,7 @@ class SharedOptions(EnvironmentOptions):
 
     base_lock: bool | None
     update_base: bool
+    cache_from: tuple[str, ...]
     compression: str | None
     max_layers: int | None
     compile_bytecode: bool
@@ -149,6 +157,7 @@ def not_building(given: EnvironmentOptions) -> SharedOptions:
         **given,
         base_lock=None,
         update_base=False,
+        cache_from=(),
         compression=None,
         max_layers=None,
         compile_bytecode=True,
@@ -177,6 +186,7 @@ def resolve(
         cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
         base=_base(given["base"], found),
         base_lock=_base_lock(given["base_lock"], given["update_base"]),
+        cache_from=tuple(_in_registry(each) for each in given["cache_from"]),
         to=tuple(parse_reference(each) for each in to),
         compression=_compression(given["compression"] or default("compression", "gzip")),
         max_layers=given["max_layers"]
@@ -217,6 +227,15 @@ def _platforms(given: tuple[str, ...], defaults: Mapping[str, object]) -> tuple[
     written = defaults.get("platform", DEFAULT_PLATFORM)
     listed = written if isinstance(written, list) else [written]
     return tuple(dict.fromkeys(given or (str(each) for each in listed)))
+
+
+def _in_registry(text: str) -> Reference:
+    reference = parse_reference(text)
+    if reference.transport is not Transport.DOCKER:
+        raise UsageError(
+            f"--cache-from {text} is in no registry", hint="want docker://HOST/NAME:TAG"
+        )
+    return reference
 
 
 def _base_lock(keep: bool | None, update: bool) -> BaseLocking:

@@ -49,11 +49,11 @@ class Artifact:
         return canonical_json(document)
 
     @property
-    def row(self) -> dict[str, object]:
-        """The artifact as a list of referrers has it."""
+    def descriptor(self) -> Descriptor:
+        """The manifest's descriptor, as a list of referrers has it."""
         manifest = self.manifest
-        descriptor = Descriptor(MANIFEST, Digest.of(manifest), len(manifest), self.annotations)
-        return {**descriptor.to_json(), "artifactType": self.media_type}
+        digest, size = Digest.of(manifest), len(manifest)
+        return Descriptor(MANIFEST, digest, size, self.annotations, self.media_type)
 
     @property
     def _payload(self) -> Descriptor:

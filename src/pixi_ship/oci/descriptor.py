@@ -46,6 +46,7 @@ class Descriptor:
     digest: Digest
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
 
     def to_json(self) -> dict[str, object]:
         """The descriptor with the spec's field names."""
@@ -56,6 +57,8 @@ class Descriptor:
         }
         if self.annotations:
             document["annotations"] = dict(self.annotations)
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
         return document
 
     @classmethod
@@ -73,4 +76,6 @@ class Descriptor:
             raise ImageError(f"reading {where}: {error}") from None
         if not isinstance(annotations, dict):
             raise ImageError(f"reading {where}: annotations are not an object")
-        return cls(str(media_type), digest, size, {str(k): str(v) for k, v in annotations.items()})
+        named = {str(key): str(value) for key, value in annotations.items()}
+        artifact_type = str(document.get("artifactType") or "")
+        return cls(str(media_type), digest, size, named, artifact_type)

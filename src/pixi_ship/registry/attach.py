@@ -6,7 +6,6 @@ answer without ``OCI-Subject``, "Referrers Tag Schema".
 
 from __future__ import annotations
 
-from pixi_ship.digest import Digest
 from pixi_ship.errors import NotInRegistry
 from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.descriptor import INDEX, MANIFEST
@@ -21,15 +20,17 @@ def attach(artifact: Artifact, repository: Repository) -> None:
 
     Raises RegistryError.
     """
+    digest = artifact.descriptor.digest
+    if any(each.digest == digest for each in repository.referrers(artifact.subject.digest)):
+        return
     for blob in artifact.blobs:
         push_blob(blob, repository, ())
-    manifest = artifact.manifest
-    if not repository.put_manifest(manifest, MANIFEST, Digest.of(manifest)):
+    if not repository.put_manifest(artifact.manifest, MANIFEST, digest):
         _list_by_tag(artifact, repository)
 
 
 def _list_by_tag(artifact: Artifact, repository: Repository) -> None:
-    tag, row = fallback_tag(artifact.subject.digest), artifact.row
+    tag, row = fallback_tag(artifact.subject.digest), artifact.descriptor.to_json()
     try:
         _, data = repository.manifest(tag)
         document = parsed(data, f"{repository}:{tag}")
@@ -37,7 +38,5 @@ def _list_by_tag(artifact: Artifact, repository: Repository) -> None:
         document = {}
     rows = document.get("manifests")
     rows = [each for each in rows if isinstance(each, dict)] if isinstance(rows, list) else []
-    if any(each.get("digest") == row["digest"] for each in rows):
-        return
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, row]}
     repository.put_manifest(canonical_json(index), INDEX, tag)
