@@ -18,6 +18,8 @@ mksquashfs:squashfs-tools
 mmdebstrap:mmdebstrap
 qemu-aarch64:qemu-user
 gcc:gcc,libc6-dev
+docker-registry:docker-registry
+openssl:openssl
 "
 
 # netavark lives outside PATH.
@@ -42,10 +44,23 @@ attempt() {
     # shellcheck disable=SC2086  # a list of words is meant
     apt-get -q -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >"$log" 2>&1
 }
+# The package docker-registry starts a service, now and at every boot; the tests run registries of
+# their own. Debian Policy, section 9.3.3: policy-rc.d answers 101 where no service may start.
+policy=/usr/sbin/policy-rc.d
+ours=""
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" $ours' EXIT
+trap 'exit 1' HUP INT TERM
+if [ ! -e "$policy" ]; then
+    ours=$policy
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 attempt || { sleep 5; attempt; } || {
     tail -n 30 "$log" >&2
     echo "could not install:$missing" >&2
     exit 1
 }
+case " $missing " in
+*" docker-registry "*) update-rc.d docker-registry disable >/dev/null 2>&1 || true ;;
+esac

@@ -15,10 +15,15 @@ import pytest
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
+FETCHED = Path(__file__).parents[2] / ".test-data" / "tools" / "bin"
+"""Programs of newer Debian suites that `make setup` fetches; what is installed comes first."""
+
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), str(FETCHED)])
+
 
 def need(*tools: str, root: bool = False) -> None:
     """Skip a test that this machine cannot run, by name; where CI runs, that is a failure."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
+    missing = [tool for tool in tools if shutil.which(tool, path=PATH) is None]
     if root and os.geteuid() != 0:
         missing.append("root")
     if not missing:
@@ -27,6 +32,13 @@ def need(*tools: str, root: bool = False) -> None:
     if IN_CI:
         pytest.fail(message)
     pytest.skip(message)
+
+
+def need_newer(*tools: str) -> None:
+    """Skip, also where CI runs: whether a newer Debian suite can be reached is not ours to say."""
+    missing = [tool for tool in tools if shutil.which(tool, path=PATH) is None]
+    if missing:
+        pytest.skip(f"not on this machine: {', '.join(missing)} (from a newer Debian suite)")
 
 
 def run(
@@ -38,7 +50,7 @@ def run(
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "PATH": PATH, **(env or {})},
     )
 
 
