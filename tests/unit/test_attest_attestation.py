@@ -1,4 +1,4 @@
-"""Statements are the same bytes from the same input, hold no secret, and ask only for what they need."""
+"""Statements are the same bytes from the same input, hold no secret, and need no more than that."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ environments:
       - pypi: https://user:hunter2@index.test/own/eddy-1.0-py3-none-any.whl?token=hunter2
 packages:
 - conda: https://conda.test/t/tk-hunter2/own/linux-64/python-3.12.4-h0_0.conda
-  sha256: 1111111111111111111111111111111111111111111111111111111111111111
+  sha256: abcdef0111111111111111111111111111111111111111111111111111111111
   depends: []
   license: Python-2.0
 - conda: https://user:hunter2@conda.test/own/noarch/tide-1.0-h0_0.conda
-  sha256: 2222222222222222222222222222222222222222222222222222222222222222
+  sha256: abcdef0222222222222222222222222222222222222222222222222222222222
   channel: https://user:hunter2@conda.test/own/
   depends:
   - python
 - pypi: https://user:hunter2@index.test/own/eddy-1.0-py3-none-any.whl?token=hunter2
   name: eddy
   version: '1.0'
-  sha256: 3333333333333333333333333333333333333333333333333333333333333333
+  sha256: abcdef0333333333333333333333333333333333333333333333333333333333
   requires_dist:
   - tide @ https://user:hunter2@index.test/own/tide-1.0-py3-none-any.whl
 """

@@ -39,8 +39,8 @@ def test_local_files_tell_nothing_of_the_machine() -> None:
 
 def test_components_are_sorted_and_there_once() -> None:
     """The order is not the link order, which an added package can change."""
-    packages = [conda("b"), wheel("z"), conda("a"), conda("b")]
-    names = [each.name for each in components(selection_of(*packages))]
+    selection = selection_of(conda("b"), wheel("z"), conda("a"), conda("b"))
+    names = [each.name for each in components(selection)]
     assert names == ["a", "b", "z"]
 
 

@@ -15,7 +15,7 @@ from pixi_ship.attest.subject import Subject
 from pixi_ship.lock.model import LockedPackage
 
 from ..conftest import TestData
-from .attest_data import BASE, SUBJECT, bill_of, conda, selected, selection_of
+from .attest_data import BASE, SUBJECT, bill_of, conda, environments, selection_of
 from .test_attest_spdx import WORKSPACES
 
 VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
@@ -40,13 +40,15 @@ def component(found: dict[str, Any], name: str) -> dict[str, Any]:
     return next(each for each in found["components"] if each["name"] == name)
 
 
-@pytest.mark.parametrize(("name", "environment", "platform"), WORKSPACES)
-def test_valid(channel_data: TestData, name: str, environment: str, platform: str) -> None:
+@pytest.mark.parametrize("name", WORKSPACES)
+def test_valid(channel_data: TestData, name: str) -> None:
     """Every environment of the test channel's workspaces."""
-    selection = selected(channel_data.workspace(name), environment, platform)
-    data = cyclonedx(bill_of(selection))
-    assert fault(data) is None
-    assert len(json.loads(data)["components"]) == len(selection.packages)
+    selections = environments(channel_data.workspace(name))
+    assert selections
+    for selection in selections:
+        data = cyclonedx(bill_of(selection))
+        assert fault(data) is None
+        assert len(json.loads(data)["components"]) == len(selection.packages)
 
 
 def test_a_fault_would_be_found() -> None:
