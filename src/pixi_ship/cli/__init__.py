@@ -10,6 +10,9 @@ import click
 
 from pixi_ship.cli.build import build_command
 from pixi_ship.cli.cache import cache_group
+from pixi_ship.cli.diff import diff_command
+from pixi_ship.cli.inspect import inspect_command
+from pixi_ship.cli.ls import ls_command
 from pixi_ship.cli.plan import plan_command
 from pixi_ship.cli.verify import verify_command
 from pixi_ship.errors import PixiShipError
@@ -25,6 +28,9 @@ def cli() -> None:
 cli.add_command(plan_command)
 cli.add_command(build_command)
 cli.add_command(verify_command)
+cli.add_command(inspect_command)
+cli.add_command(diff_command)
+cli.add_command(ls_command)
 cli.add_command(cache_group)
 
 

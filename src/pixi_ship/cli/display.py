@@ -126,13 +126,14 @@ class Lines(Silence):
 
 
 class Bars(Silence):
-    """Bars on a terminal: bytes fetched, bytes packed, layers made."""
+    """Bars on a terminal: bytes fetched, packed and written or pushed; layers made."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._lock = threading.Lock()
         self._fetch: TaskID | None = None
         self._pack: TaskID | None = None
+        self._write: TaskID | None = None
         self._layers = (0, 0, 0)  # made, to make, packages
 
     def expect(self, *, packages: int, layers: int, archive_bytes: int) -> None:
@@ -147,6 +148,13 @@ class Bars(Silence):
             if self._fetch is None:
                 self._fetch = self._bars.add_task("fetching packages", total=None)
         self._bars.advance(self._fetch, size)
+
+    def written(self, size: int) -> None:
+        """Move the bar of bytes that went into outputs."""
+        with self._lock:
+            if self._write is None:
+                self._write = self._bars.add_task("writing and pushing", total=None)
+        self._bars.advance(self._write, size)
 
     def packed(self, size: int) -> None:
         """Move the bar of packed bytes."""

@@ -1,0 +1,1 @@
+"""Images as they are looked at: what they say of themselves, and how two of them differ."""
