@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,8 @@ from pixi_ship.lock.model import (
 from pixi_ship.platform import is_shippable
 
 MAX_LOCK_BYTES = 256 << 20
+_MAX_DEPTH = 500
+_BRACKET = re.compile(rb"[\[\]{}]")
 _GIT_LFS = b"version https://git-lfs.github.com/spec"
 _CONFLICT = b"<<<<<<< "
 _SDIST_SUFFIXES = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
@@ -91,6 +94,15 @@ def _listing(platforms: Iterable[LockedPlatform]) -> str:
     return ", ".join(words) or "none"
 
 
+def _depth(text: bytes) -> int:
+    """How deep brackets nest, those in strings counted too: parsers take quadratic time there."""
+    depth = deepest = 0
+    for found in _BRACKET.finditer(text):
+        depth = depth + 1 if found[0] in (b"[", b"{") else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _parse(path: Path) -> rattler.LockFile:
     try:
         with path.open("rb") as file:
@@ -99,6 +111,8 @@ def _parse(path: Path) -> rattler.LockFile:
         raise LockError(f"there is no lock at {path}", hint="run 'pixi lock'") from None
     except OSError as error:
         raise LockError(f"reading {path}: {error.strerror}") from error
+    if _depth(text) > _MAX_DEPTH:
+        raise LockError(f"reading {path}: its brackets nest deeper than those of any lock")
     if problem := _not_a_lock(text):
         raise LockError(f"reading {path}: {problem[0]}", hint=problem[1])
     try:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
-
-import zstandard
 
 from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Layer
@@ -40,7 +37,7 @@ def inspect_layer(layer: Layer) -> LayerContents:
                 glibc = _glibc_version(member) or glibc
             if name in _SHELLS and member.kind != "directory":
                 shells.add(_SHELLS[name])
-    except (TarError, zlib.error, zstandard.ZstdError) as error:
+    except TarError as error:
         raise ImageError(f"reading layer {layer.descriptor.digest}: {error}") from error
     return LayerContents(glibc, "sh" in shells, "bash" in shells)
 

@@ -27,6 +27,8 @@ _OCI_LAYERS = {
     LAYER_ZSTD: LAYER_ZSTD,
 }
 
+_MAX_SIZE = 1 << 50  # bytes; larger ones are jokes
+
 
 def layer_media_type(media_type: str) -> str:
     """The OCI name of a layer's media type; raises ImageError for what is not a layer."""
@@ -68,8 +70,8 @@ class Descriptor:
             raise ImageError(f"reading {where}: a descriptor is not an object")
         media_type, size = document.get("mediaType", ""), document.get("size")
         annotations = document.get("annotations") or {}
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise ImageError(f"reading {where}: a descriptor has size {size!r}")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
+            raise ImageError(f"reading {where}: a descriptor has size {str(size)[:40]}")
         try:
             digest = Digest.parse(str(document.get("digest")))
         except ValueError as error:

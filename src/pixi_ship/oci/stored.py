@@ -14,6 +14,7 @@ from pixi_ship.oci.descriptor import INDEXES, MANIFESTS, Descriptor, layer_media
 from pixi_ship.platform import Platform
 
 _MAX_NESTED = 4  # indexes in indexes
+_MAX_IMAGES = 1000  # of an index
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ def _platforms_of(index: Mapping[str, object], where: str) -> list[tuple[str, De
 def _chosen(index: Mapping[str, object], platform: Platform | None, where: str) -> list[Descriptor]:
     """What to open of an index: one image for a platform, every image without."""
     offered = _platforms_of(index, where)
+    if len(offered) > _MAX_IMAGES:
+        raise ImageError(f"reading {where}: an index of {len(offered)} images")
     if platform is None:
         # BuildKit lists attestations as images for "unknown/unknown".
         return [descriptor for words, descriptor in offered if words != "unknown/unknown"]
