@@ -9,7 +9,7 @@ DATA := .test-data
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench setup machine tools channel base clean
+.PHONY: help demo test lint fmt bench setup machine tools apptainer channel base clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,13 +32,16 @@ fmt: $(VENV)/ready ## Put the code into the project's format
 bench: setup ## Measure build times and sizes on this machine
 	$(BIN)/python -m bench $(ARGS)
 
-setup: machine tools $(VENV)/ready channel base ## Prepare tools, .venv, the test channel and the base image
+setup: machine tools apptainer $(VENV)/ready channel base ## Prepare tools, .venv, the test channel and the base image
 
 machine:
 	@setup/machine.sh
 
 tools: machine
 	@setup/newer_tools.sh $(DATA)
+
+apptainer: machine
+	@setup/apptainer_root.sh $(DATA)
 
 $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
