@@ -36,6 +36,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "base_lock": BASICS | {"cache"},
     "verification": WAIST | {"tar_stream", "oci"},
     "recipe": frozenset({"tree", "errors", "platform"}),
+    "squashfs": BASICS,
+    "sif": WAIST | {"tar_stream", "cache", "oci", "recipe", "squashfs"},
 }
 ENGINE = frozenset(ALLOWED)
 # What is said about images, and what keeps the cache in order, stands beside the steps.

@@ -47,6 +47,8 @@ _POLL = 0.1  # seconds between two tries for the exclusive lock
 # blob in ``blobs`` that neither such a note nor a layer names is removed by a prune.
 FETCHED_BLOB = "fetched-blob"
 LAYERS = "layers"
+# The notes on packed layers, each with the digest of the blob that holds the packed data.
+PACK = "pack"
 
 
 class Cache:
@@ -307,7 +309,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_beside(path)
@@ -320,7 +322,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         try:
             yield file  # type: ignore[misc]
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             Path(file.name).replace(path)
         except BaseException:
             with suppress(FileNotFoundError):

@@ -9,16 +9,18 @@ from types import TracebackType
 from pixi_ship.cache import Cache
 from pixi_ship.layering import KnownLayer
 from pixi_ship.oci.artifact import Artifact
-from pixi_ship.oci.blob import Blob, Stretch
+from pixi_ship.oci.blob import Blob, Layer, Stretch
 from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.oci.image import Image, ImageIndex
 from pixi_ship.oci.reference import Reference, Transport
-from pixi_ship.oci.stored import StoredImage
+from pixi_ship.oci.stored import StoredImage, parsed
 from pixi_ship.oci.write import write_image
 from pixi_ship.progress import Progress
 from pixi_ship.registry.push import Push, Transfers
 from pixi_ship.registry.registries import Registries
 from pixi_ship.selection import Options
+from pixi_ship.sif.convert import Packs, make_sif
+from pixi_ship.sif.write import write_sif_file
 
 
 class Delivery:
@@ -36,10 +38,17 @@ class Delivery:
             for reference in options.to
             if reference.transport is Transport.DOCKER
         }
+        # Of a registry's repositories one gets the bytes, the others mount them from it.
+        hosts = {reference.host: push for reference, push in reversed(self._pushes.items())}
+        self._first = tuple(hosts.values())
+        wants_sif = any(each.transport is Transport.SIF for each in options.to)
+        self._packs = Packs(cache, options.squashfs, options.workers) if wants_sif else None
 
     def __enter__(self) -> Delivery:
         for push in self._pushes.values():
             self._stack.enter_context(push)
+        if self._packs:
+            self._stack.enter_context(self._packs)
         return self
 
     def __exit__(
@@ -56,31 +65,49 @@ class Delivery:
         return {str(reference): push.transfers for reference, push in self._pushes.items()}
 
     def has(self, layer: KnownLayer) -> bool:
-        """Whether every output has the layer; files need its bytes in any case."""
-        if not self._pushes or len(self._pushes) < len(set(self._options.to)):
+        """Whether every output has the layer; layouts and archives need its bytes in any case."""
+        kinds = {reference.transport for reference in self._options.to}
+        if not kinds or not kinds <= {Transport.DOCKER, Transport.SIF}:
+            return False
+        if self._packs and not self._packs.has(layer.diff_id):
             return False
         descriptor = self._descriptor(layer)
         return all(push.has(descriptor) for push in self._pushes.values())
 
     def add(self, layer: KnownLayer) -> None:
-        """Begin to push a layer."""
+        """Begin to push and to pack a layer."""
         blob = Blob(self._descriptor(layer), Stretch(self._cache.blob(layer.digest)))
-        for push in self._pushes.values():
+        for push in self._first:
             push.add(blob)
+        if self._packs:
+            self._packs.add(Layer(blob, layer.diff_id))
 
     def add_base(self, base: StoredImage) -> None:
-        """Begin to push the base's layers, or to find that they are there."""
-        for push in self._pushes.values():
-            for layer in base.layers:
+        """Begin to push and to pack the base's layers, or to find that they are there."""
+        for layer in base.layers:
+            for push in self._first:
                 push.add(layer.blob)
+            if self._packs:
+                self._packs.add(layer)
 
     def finish(self, image: Image | ImageIndex, artifacts: Sequence[Artifact] = ()) -> None:
         """Write the files, then set the tags; registries also keep the artifacts."""
         for reference in self._options.to:
-            if reference not in self._pushes:
+            if reference.transport is Transport.SIF:
+                self._write_sif(image, reference)
+            elif reference not in self._pushes:
                 write_image(image, reference, self._progress.written)
         for reference, push in self._pushes.items():
             push.finish(image, reference.tag or "latest", artifacts)
+
+    def _write_sif(self, image: Image | ImageIndex, reference: Reference) -> None:
+        if self._packs is None:
+            raise AssertionError("there are packs where a SIF is wanted")
+        (only,) = image.images
+        made = make_sif(
+            only.layers, parsed(only.config, "the config"), str(only.digest), self._packs
+        )
+        write_sif_file(made, reference, self._progress.written)
 
     def _descriptor(self, layer: KnownLayer) -> Descriptor:
         return Descriptor(self._options.compression.media_type, layer.digest, layer.size)

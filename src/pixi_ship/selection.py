@@ -23,6 +23,7 @@ from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.python import PythonInfo
 from pixi_ship.recipe.paths import prefix_of
 from pixi_ship.requirement import Requirement, check, lowest_version, requirements
+from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.workspace import Workspace
 
 _WAYS_OUT = {
@@ -55,6 +56,7 @@ class Options:
     cache_from: tuple[Reference, ...] = ()
     to: tuple[Reference, ...] = ()
     compression: Compression = Compression.GZIP
+    squashfs: SquashfsCompression = SquashfsCompression.GZIP
     max_layers: int = 64
     offline: bool = False
     compile_bytecode: bool = True

@@ -69,6 +69,16 @@ class Member:
         )
         return uid, gid
 
+    @property
+    def typeflag(self) -> str:
+        """The header's own word for the kind, which tells special files apart."""
+        return chr(self._header[156])
+
+    @property
+    def device(self) -> tuple[int, int]:
+        """Major and minor number, of a device."""
+        return _number(self._header[329:337]), _number(self._header[337:345])
+
     def chunks(self) -> Iterator[bytes]:
         """The content, in pieces of up to 1 MiB."""
         with self.guard():

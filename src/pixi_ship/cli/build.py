@@ -37,7 +37,14 @@ _BILLS = (Attestation.SPDX, Attestation.CYCLONEDX)
     metavar="REF",
     multiple=True,
     help="Where the image goes: docker://HOST/NAME[:TAG], oci:DIR[:TAG], "
-    "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]. May be repeated.",
+    "oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or sif:FILE. May be repeated.",
+)
+@click.option(
+    "--cache-from",
+    metavar="REF",
+    multiple=True,
+    help="Image in the registry of --to whose layers need not be made again here, even "
+    "with an empty cache; the new image then keeps as much for the next build.",
 )
 @click.option(
     "--sbom",
@@ -64,6 +71,7 @@ def build_command(
     offline: bool,
     workers: int | None,
     quiet: bool,
+    cache_from: tuple[str, ...],
     sboms: tuple[str, ...],
     provenances: tuple[str, ...],
     **given: Unpack[SharedOptions],
@@ -73,7 +81,7 @@ def build_command(
         raise click.UsageError("nowhere to write to: give --to, such as --to oci:out:latest")
     statements = [_statement(each, _BILLS) for each in sboms]
     statements += [_statement(each, (Attestation.SLSA,)) for each in provenances]
-    request = resolve(given, to=to, offline=offline, workers=workers)
+    request = resolve(given, to=to, cache_from=cache_from, offline=offline, workers=workers)
     with progress(quiet=quiet or as_json) as watcher, request.registries:
         made = build(
             request.workspace,

@@ -27,6 +27,7 @@ from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.registries import Registries
 from pixi_ship.selection import BaseLocking, Options
+from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.workspace import Workspace, find_workspace
 
 DEFAULT_BASE = "docker://ghcr.io/prefix-dev/pixi:noble"
@@ -93,16 +94,14 @@ _BUILDING = (
         "--update-base", is_flag=True, help="Look up the base's tag anew, and keep its digest."
     ),
     click.option(
-        "--cache-from",
-        metavar="REF",
-        multiple=True,
-        help="Image in the registry of --to whose layers need not be made again here, even "
-        "with an empty cache; the new image then keeps as much for the next build.",
-    ),
-    click.option(
         "--compression",
         type=click.Choice([each.value for each in Compression]),
         help="How layers are compressed; every runtime reads gzip.  [default: gzip]",
+    ),
+    click.option(
+        "--squashfs-compression",
+        type=click.Choice([each.value for each in SquashfsCompression]),
+        help="How a sif: file is compressed; every Apptainer reads gzip.  [default: gzip]",
     ),
     click.option(
         "--max-layers",
@@ -145,8 +144,8 @@ class SharedOptions(EnvironmentOptions):
 
     base_lock: bool | None
     update_base: bool
-    cache_from: tuple[str, ...]
     compression: str | None
+    squashfs_compression: str | None
     max_layers: int | None
     compile_bytecode: bool
 
@@ -157,8 +156,8 @@ def not_building(given: EnvironmentOptions) -> SharedOptions:
         **given,
         base_lock=None,
         update_base=False,
-        cache_from=(),
         compression=None,
+        squashfs_compression=None,
         max_layers=None,
         compile_bytecode=True,
     )
@@ -169,6 +168,7 @@ def resolve(
     *,
     patience: Patience | None = None,
     to: tuple[str, ...] = (),
+    cache_from: tuple[str, ...] = (),
     offline: bool = False,
     workers: int | None = None,
 ) -> Request:
@@ -186,9 +186,12 @@ def resolve(
         cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
         base=_base(given["base"], found),
         base_lock=_base_lock(given["base_lock"], given["update_base"]),
-        cache_from=tuple(_in_registry(each) for each in given["cache_from"]),
+        cache_from=tuple(_in_registry(each) for each in cache_from),
         to=tuple(parse_reference(each) for each in to),
         compression=_compression(given["compression"] or default("compression", "gzip")),
+        squashfs=_squashfs(
+            given["squashfs_compression"] or default("squashfs-compression", "gzip")
+        ),
         max_layers=given["max_layers"]
         or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
         offline=offline,
@@ -263,7 +266,6 @@ def _cores() -> int:
 
 
 def cache_directory(given: Path | None) -> Path:
-    """The cache: what was asked for, else by the surroundings."""
     """Where the cache is: as given, else by PIXI_SHIP_CACHE_DIR, else below XDG_CACHE_HOME."""
     if given is not None:
         return given
@@ -279,6 +281,15 @@ def _compression(text: str) -> Compression:
     except ValueError:
         raise UsageError(
             f"compression {text!r} is not known", hint="want one of gzip, zstd"
+        ) from None
+
+
+def _squashfs(text: str) -> SquashfsCompression:
+    try:
+        return SquashfsCompression(text)
+    except ValueError:
+        raise UsageError(
+            f"squashfs-compression {text!r} is not known", hint="want one of gzip, xz, zstd"
         ) from None
 
 

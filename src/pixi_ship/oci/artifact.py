@@ -57,4 +57,6 @@ class Artifact:
 
     @property
     def _payload(self) -> Descriptor:
-        return Descriptor(self.media_type, Digest.of(self.data), len(self.data))
+        # Clients that fetch an artifact name the file by its layer's title.
+        digest, size = Digest.of(self.data), len(self.data)
+        return Descriptor(self.media_type, digest, size, self.annotations)

@@ -18,6 +18,7 @@ class Transport(StrEnum):
     OCI_ARCHIVE = "oci-archive"
     DOCKER_ARCHIVE = "docker-archive"
     DOCKER = "docker"
+    SIF = "sif"
     SCRATCH = "scratch"
 
 
@@ -28,7 +29,7 @@ _NAME_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_NAME_PART}(?:/{_NAME_PART})*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?\Z")
-_KNOWN = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], docker://REF"
+_KNOWN = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], sif:FILE, docker://REF"
 _DOCKER_HUB = "docker.io"
 
 
@@ -87,6 +88,8 @@ def parse_reference(text: str) -> Reference:
     transport = Transport(name)
     if transport is Transport.DOCKER:
         return _parse_registry(text, rest)
+    if transport is Transport.SIF:
+        return Reference(transport, rest)
     # As skopeo does: the path ends at the first colon, all after it is the tag.
     path, colon, tag = rest.partition(":")
     if not path or (colon and not tag):

@@ -25,6 +25,7 @@ from pixi_ship.tree import Directory, Entry, File
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _Report = Callable[[int], None]
+_SINGLE = frozenset({Transport.DOCKER_ARCHIVE, Transport.SIF})
 
 
 def write_image(
@@ -64,9 +65,10 @@ def check_writable(reference: Reference, platforms: int = 1) -> None:
     """
     if reference.transport is Transport.SCRATCH:
         raise UsageError("'scratch' is a base, not a place to write to")
-    if reference.transport is Transport.DOCKER_ARCHIVE and platforms > 1:
+    if reference.transport in _SINGLE and platforms > 1:
         raise UsageError(
-            f"writing {reference}: a docker-archive holds one platform, not {platforms}",
+            f"writing {reference}: a {reference.transport} file holds one platform, "
+            f"not {platforms}",
             hint="write an oci: layout, or push to a registry",
         )
     if reference.transport is Transport.DOCKER:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pixi_ship.cache import FETCHED_BLOB, Cache
+from pixi_ship.cache import FETCHED_BLOB, PACK, Cache
 from pixi_ship.layering import layer_record
 from pixi_ship.upkeep.directory import CacheFile, directories_in, failed, files_in, opened_file
 
@@ -159,12 +159,16 @@ def _blob_fault(found: Contents, blob: str, size: int) -> str | None:
 
 
 def _note(found: Contents, file: CacheFile) -> Holding:
-    if _document(found.root, file) is None:
+    document = _document(found.root, file)
+    if document is None:
         return _useless(file)
-    if not file.path.startswith(f"{Kind.NOTE}/{FETCHED_BLOB}/"):
+    if file.path.startswith(f"{Kind.NOTE}/{FETCHED_BLOB}/"):
+        # It is written before its blob is fetched: where there is none yet, nothing is wrong.
+        blob = file.name.removesuffix(".json")
+    elif file.path.startswith(f"{Kind.NOTE}/{PACK}/"):
+        blob = str(document.get("digest")).removeprefix("sha256:")
+    else:
         return Holding(Kind.NOTE, (file,), file.used)
-    # It is written before its blob is fetched: where there is none yet, nothing is wrong.
-    blob = file.name.removesuffix(".json")
     there = found.blobs.get(blob)
     used = max(file.used, there.used) if there else file.used
     return Holding(Kind.NOTE, (file,), used, blob)

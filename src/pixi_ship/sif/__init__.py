@@ -1,0 +1,1 @@
+"""Apptainer's Singularity Image Format: written and read here, no Apptainer needed."""

@@ -1,0 +1,184 @@
+"""Layers as packs, and packs laid over one another as a root filesystem.
+
+Spec: OCI image-spec 1.1, ``layer.md``: a later entry replaces an earlier one, ``.wh.NAME``
+removes a name, ``.wh..wh..opq`` all that lower layers have in a directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+from pixi_ship.digest import Digest
+from pixi_ship.errors import DigestMismatch, ImageError
+from pixi_ship.oci.blob import Layer
+from pixi_ship.oci.decompress import Unpacked, decompressed
+from pixi_ship.squashfs.filesystem import Directory, Leaf
+from pixi_ship.squashfs.format import InodeType, SquashfsCompression
+from pixi_ship.squashfs.pack import Pack, PackWriter, Row
+from pixi_ship.tar_stream import Member, TarError, members
+from pixi_ship.tree import checked_path
+
+KEEP = -1  # a mode: of a directory that is only to be there, whatever its mode
+
+_MAX_UNPACKED = 256 << 30  # bytes
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_MAX_LINKS = 40  # symbolic links followed on the way to one directory, as Linux does
+_SPECIAL = {
+    "3": InodeType.CHARACTER_DEVICE,
+    "4": InodeType.BLOCK_DEVICE,
+    "6": InodeType.FIFO,
+}
+
+
+def pack_layer(
+    layer: Layer, write: Callable[[bytes], object], compression: SquashfsCompression
+) -> Pack:
+    """Read a layer once and pack its files; raises ImageError, DigestMismatch.
+
+    The blob is held against its digest and the tar in it against the layer's diff_id, so that
+    a pack can be kept under the latter.
+    """
+    packer = PackWriter(write, compression)
+    digest = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for chunk in decompressed(layer.blob):
+            digest.update(chunk)
+            yield chunk
+
+    chunks = hashed()
+    rows: list[Row] = []
+    try:
+        for member in members(Unpacked(chunks), limit=_MAX_UNPACKED, lenient=True):
+            if (row := _row(member, packer)) is not None:
+                rows.append(row)
+        for _ in chunks:
+            pass
+    except TarError as error:
+        raise ImageError(f"reading layer {layer.descriptor.digest}: {error}") from error
+    got = Digest(digest.hexdigest())
+    if got != layer.diff_id:
+        raise DigestMismatch(
+            f"the tar in layer {layer.descriptor.digest}",
+            want=str(layer.diff_id),
+            got=str(got),
+            says="the image's config",
+        )
+    fragments = packer.close()
+    return Pack(tuple(rows), fragments, packer.size)
+
+
+def _row(member: Member, packer: PackWriter) -> Row | None:
+    """A member as a row; None for the root itself, and for what no root filesystem can hold."""
+    if not member.name.strip("/."):
+        return None
+    try:
+        path = checked_path(member.name)
+    except ValueError as error:
+        raise ImageError(f"a layer holds {error}") from None
+    if member.kind == "file":
+        return Row(path, "file", member.mode, content=packer.add(member.size, member.chunks()))
+    if member.kind == "special":
+        if member.typeflag not in _SPECIAL:
+            return None
+        major, minor = member.device
+        # As mknod(2) packs it: the minor number's low byte, the major, the rest of the minor.
+        device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+        return Row(path, f"special {member.typeflag}", member.mode, device=device & 0xFFFFFFFF)
+    link = member.link
+    if member.kind == "hardlink":
+        link = checked_path(link.lstrip("/"))
+    return Row(path, member.kind, member.mode, link)
+
+
+def merged_root(packs: Sequence[Pack]) -> Directory:
+    """The root filesystem of packs, the first one lowest; raises ImageError for a broken link."""
+    overlay = _Overlay()
+    for place, pack in enumerate(packs):
+        overlay.lay_over(place, pack.rows)
+    _count_links(overlay.root)
+    return overlay.root
+
+
+class _Overlay:
+    """A root filesystem in the making."""
+
+    def __init__(self) -> None:
+        self.root = Directory()
+
+    def lay_over(self, pack: int, rows: Sequence[Row]) -> None:
+        # What a layer hides is what lower layers have, wherever in the layer it says so.
+        for row in rows:
+            above, _, name = row.path.rpartition("/")
+            if name == _OPAQUE:
+                self._directory(above).names.clear()
+            elif name.startswith(_WHITEOUT):
+                self._directory(above).names.pop(name.removeprefix(_WHITEOUT), None)
+        for row in rows:
+            above, _, name = row.path.rpartition("/")
+            if not name.startswith(_WHITEOUT):
+                self._put(self._directory(above), name, row, pack)
+
+    def _put(self, directory: Directory, name: str, row: Row, pack: int) -> None:
+        if row.kind == "directory":
+            there = directory.names.get(name)
+            if not isinstance(there, Directory):
+                directory.names[name] = Directory(0o755 if row.mode == KEEP else row.mode)
+            elif row.mode != KEEP:
+                there.mode = row.mode
+        elif row.kind == "file":
+            directory.names[name] = Leaf(InodeType.FILE, row.mode, content=row.content, pack=pack)
+        elif row.kind == "symlink":
+            directory.names[name] = Leaf(InodeType.SYMLINK, 0o777, target=row.link)
+        elif row.kind == "hardlink":
+            directory.names[name] = self._linked(row)
+        else:
+            kind = _SPECIAL[row.kind.partition(" ")[2]]
+            directory.names[name] = Leaf(kind, row.mode, device=row.device)
+
+    def _linked(self, row: Row) -> Leaf:
+        above, _, name = row.link.rpartition("/")
+        found = self._directory(above).names.get(name)
+        if not isinstance(found, Leaf):
+            raise ImageError(f"a layer's {row.path!r} is a hard link to {row.link!r}, no file")
+        return found
+
+    def _directory(self, path: str) -> Directory:
+        """The directory at a path, through symbolic links of lower layers, made where missing."""
+        steps = [step for step in path.split("/") if step]
+        at: list[Directory] = [self.root]
+        followed = 0
+        while steps:
+            step = steps.pop(0)
+            if step in (".", ".."):
+                if step == ".." and len(at) > 1:
+                    at.pop()
+                continue
+            there = at[-1].names.setdefault(step, Directory())
+            if isinstance(there, Directory):
+                at.append(there)
+                continue
+            followed += 1
+            if there.kind is not InodeType.SYMLINK or followed > _MAX_LINKS:
+                raise ImageError(f"a layer has entries below {path!r}, which is no directory")
+            if there.target.startswith("/"):
+                at = [self.root]
+            steps = [each for each in there.target.split("/") if each] + steps
+        return at[-1]
+
+
+def _count_links(root: Directory) -> None:
+    """Set how many names each leaf has; only those of the whole tree count."""
+    seen: dict[int, Leaf] = {}
+    waiting = [root]
+    while waiting:
+        for node in waiting.pop().names.values():
+            if isinstance(node, Directory):
+                waiting.append(node)
+            elif id(node) in seen:
+                node.links += 1
+            else:
+                node.links = 1
+                seen[id(node)] = node

@@ -1,0 +1,76 @@
+"""Compress and expand single blocks, as squashfs wants each of its codecs."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Callable
+
+import zstandard
+from isal import isal_zlib
+
+from pixi_ship.errors import ImageError
+from pixi_ship.squashfs.format import BLOCK_SIZE, SquashfsCompression
+
+_ISAL_LEVEL = 2
+_ZSTD_LEVEL = 3
+
+Codec = Callable[[bytes], bytes]
+
+
+def compressor(compression: SquashfsCompression) -> Codec:
+    """A function from a block to its compressed bytes; not to be shared by threads."""
+    if compression is SquashfsCompression.GZIP:
+        # The kernel calls zlib streams "gzip".
+        return lambda data: isal_zlib.compress(data, _ISAL_LEVEL)
+    if compression is SquashfsCompression.ZSTD:
+        return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False).compress
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": BLOCK_SIZE}]
+    return lambda data: lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
+
+
+def expander(number: int) -> Callable[[bytes, int], bytes]:
+    """A function from compressed bytes and the most they may give to the block.
+
+    number: the superblock's. Raises ImageError for a codec that is not known, and so does the
+    function for damaged bytes.
+    """
+    expand = {1: _zlib, 4: _xz, 6: _zstd}.get(number)
+    if expand is None:
+        raise ImageError(f"its squashfs is compressed by codec {number}, want gzip, xz or zstd")
+
+    def checked(data: bytes, most: int) -> bytes:
+        try:
+            block = expand(data, most)
+        except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+            raise ImageError(f"a block of its squashfs is damaged: {error}") from None
+        if len(block) > most:
+            raise ImageError("a block of its squashfs is larger than it may be")
+        return block
+
+    return checked
+
+
+def _zlib(data: bytes, most: int) -> bytes:
+    decoder = zlib.decompressobj()
+    return _whole(decoder.decompress(data, most + 1), decoder.eof, most)
+
+
+def _xz(data: bytes, most: int) -> bytes:
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=64 << 20)
+    return _whole(decoder.decompress(data, most + 1), decoder.eof, most)
+
+
+def _whole(block: bytes, ended: bool, most: int) -> bytes:
+    """These two decoders take a stream that is cut off for one that goes on later."""
+    if not ended and len(block) <= most:
+        raise ImageError("a block of its squashfs ends too early")
+    return block
+
+
+def _zstd(data: bytes, most: int) -> bytes:
+    if zstandard.frame_content_size(data) > most:
+        raise ImageError("a block of its squashfs is larger than it may be")
+    return zstandard.ZstdDecompressor(max_window_size=1 << 23).decompress(
+        data, max_output_size=most + 1
+    )
