@@ -23,7 +23,7 @@ from pixi_ship.registry.challenge import (
     token_request,
 )
 from pixi_ship.registry.credentials import Credentials, CredentialStore
-from pixi_ship.registry.patience import RETRIED, Cut, reason, retry_after
+from pixi_ship.registry.patience import RETRIED, Cut, certificate_refused, reason, retry_after
 
 _SPARE = 0.8  # of a token's life is used; clocks and long requests take the rest
 
@@ -109,10 +109,21 @@ class Login:
                     if len(body) > MAX_TOKEN_ANSWER:
                         break
         except httpx.HTTPError as error:
+            if certificate_refused(error):
+                raise RegistryError(
+                    f"{doing}: the certificate of the token server of {self.host} is not trusted",
+                    hint="name its authority with --ca-file",
+                ) from None
             raise Cut(f"asking its token server: {reason(error)}") from None
+        except (httpx.InvalidURL, UnicodeError, OverflowError):
+            raise RegistryError(
+                f"{doing}: {self.host} names a token server that cannot be",
+                hint="this is the registry's doing: ask who runs it",
+            ) from None
         token = parse_token(body, challenge.realm)
         left = token.expires_in
-        with suppress(KeyError, TypeError, ValueError):  # by the server's own clock, if it tells it
+        # By the server's own clock, if it tells it.
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
             left = token.seconds_left(parsedate_to_datetime(response.headers["date"]))
         return _Held(f"Bearer {token.value}", time.monotonic() + _SPARE * left)
 
@@ -122,8 +133,15 @@ class Login:
         status = response.status_code
         if status in RETRIED:
             return Cut(f"its token server answers {status}", retry_after(response.headers))
-        if credentials is None:
-            return self._needed(doing)
+        return self._needed(doing) if credentials is None else self.wrong(doing, status)
+
+    @property
+    def by_password(self) -> bool:
+        """Whether it is user and password that the registry itself looks at."""
+        return isinstance(self._challenge, Basic) and bool(self.who)
+
+    def wrong(self, doing: str, status: int) -> RegistryError:
+        """The error for a login that is there and not taken."""
         return RegistryError(
             f"{doing}: {self.host} refuses the login of {self.who} (status {status})",
             hint=f"log in again: podman login {self.host}, or docker login {self.host}",

@@ -16,6 +16,8 @@ from pixi_ship.fetch.location import redacted_text
 
 # Statuses that say "not now" rather than "no" (RFC 9110, RFC 6585).
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+# What OpenSSL says of an answer that is no TLS record; the words depend on its version.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 
 class Cut(Exception):
@@ -56,7 +58,7 @@ class Patience:
             if asked > self.longest_asked:
                 return False
             return not self.stop.wait(asked + self.first * self.chance())
-        ceiling = min(self.longest, self.first * 2 ** (failures - 1))
+        ceiling = min(self.longest, self.first * 2 ** min(failures - 1, 60))
         # Half of it is certain, half is chance: clients that failed together do not return so.
         return not self.stop.wait(ceiling * (0.5 + 0.5 * self.chance()))
 
@@ -67,12 +69,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     A date is counted from the response's own ``Date``, so that no clock here matters.
     """
     text = headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     try:
         until, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
         return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -94,6 +96,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def certificate_refused(error: httpx.HTTPError) -> bool:
     """Whether it was our own check of the registry's certificate that ended the connection."""
     return any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error))
+
+
+def speaks_no_tls(error: httpx.HTTPError) -> bool:
+    """Whether what answered was no TLS at all, most likely plain HTTP."""
+    return any(isinstance(each, ssl.SSLError) and each.reason in _NO_TLS for each in _causes(error))
 
 
 def reason(error: httpx.HTTPError) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pixi_ship.cache import FETCHED_BLOB, Cache
 from pixi_ship.digest import Digest, digest_file
+from pixi_ship.errors import DigestMismatch
 from pixi_ship.oci.blob import Blob, Stretch
 from pixi_ship.oci.descriptor import INDEX, MANIFEST, Descriptor
 from pixi_ship.oci.reference import Reference
@@ -65,8 +66,21 @@ class CachedBlob:
         digest = self.remote.descriptor.digest
         # First the note: a blob without one would look like nobody's.
         self.cache.write_note(FETCHED_BLOB, digest.hex, {"from": str(self.remote.repository)})
-        with self.cache.writing(self.cache.blob(digest)) as file:
-            Blob(self.remote.descriptor, self.remote).copy_to(file.write)
+        for last in (False, True):  # a byte can turn on the way, but hardly twice
+            try:
+                with self.cache.writing(self.cache.blob(digest)) as file:
+                    Blob(self.remote.descriptor, self.remote).copy_to(file.write)
+                return
+            except DigestMismatch as error:
+                if last:
+                    raise _damaged(error) from None
+
+
+def _damaged(error: DigestMismatch) -> DigestMismatch:
+    hint = "the registry's copy is damaged: push the image anew"
+    return DigestMismatch(
+        error.what, want=error.want, got=error.got, says="its manifest", hint=hint
+    )
 
 
 def _holds(path: Path, descriptor: Descriptor) -> bool:
@@ -125,7 +139,7 @@ class RegistryStore:
 
 def _descriptor(digest: Digest, data: bytes) -> Descriptor:
     """A document's descriptor by what it says itself: the header is not in the cache."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         document = json.loads(data)
         if isinstance(document, dict):
             implied = INDEX if "manifests" in document else MANIFEST

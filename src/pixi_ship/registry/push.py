@@ -133,8 +133,7 @@ class Push:
         digest = blob.descriptor.digest
         outcome = push_blob(blob, self.repository, self._sources(blob), self._report)
         self.transfers.count(outcome, blob.descriptor.size)
-        if outcome != "found":
-            self._remember(digest)
+        self._remember(digest)
 
     def _sources(self, blob: Blob) -> list[str]:
         """Repositories of the same registry that had the blob once."""
@@ -154,5 +153,8 @@ class Push:
         return [str(row) for row in rows] if isinstance(rows, list) else []
 
     def _remember(self, digest: Digest) -> None:
-        places = dict.fromkeys((str(self.repository), *self._places(digest)))
-        self._cache.write_note(_PLACES, digest.hex, {"places": list(places)[:_MOST_PLACES]})
+        known = self._places(digest)
+        if str(self.repository) in known:
+            return
+        places = [str(self.repository), *known]
+        self._cache.write_note(_PLACES, digest.hex, {"places": places[:_MOST_PLACES]})

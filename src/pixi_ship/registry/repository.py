@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import httpx
@@ -132,19 +132,24 @@ class Repository:
             doing=self._reading(descriptor),
             scopes=self.pull,
             headers={} if whole else {"Range": f"bytes={start}-{end - 1}"},
-            wanted=frozenset({200, 206}),
+            wanted=frozenset({200, 206, 416}),
         )
         with self.session.open(call) as response:
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise RegistryError(
+                    f"{call.doing}: it ends after {start} bytes, want {descriptor.size}",
+                    hint="the registry's copy is damaged: push the image anew",
+                )
             skip = start if response.status_code == httpx.codes.OK else 0
             left = end - start
             for chunk in response.iter_raw(BLOCK):
+                if not left:
+                    return  # the registry sends more than was asked for
                 piece = chunk[skip:][:left]
                 skip = max(0, skip - len(chunk))
                 left -= len(piece)
                 if piece:
                     yield piece
-                if not left:
-                    return
         if left:
             raise Cut("the body ends too early", cost=4)
 
@@ -173,20 +178,14 @@ class Repository:
 
     def tags(self) -> list[str]:
         """All tags, page by page; raises NotInRegistry where there is no such repository."""
-        found: list[str] = []
-        path: str | None = f"{self.path('tags', 'list')}?{urlencode({'n': 1000})}"
-        for _ in range(_MAX_PAGES):
-            if path is None:
-                break
-            call = Call(
-                method="GET", path=path, doing=f"listing the tags of {self}", scopes=self.pull
-            )
-            answer = self.session.answer(call)
-            rows = parsed(answer.body, f"the tags of {self}").get("tags")
-            found += [str(row) for row in rows] if isinstance(rows, list) else []
-            after = _NEXT.search(answer.headers.get("link", ""))
-            path = self._below(after[1], answer.url) if after else None
-        return found
+        call = Call(
+            method="GET",
+            path=f"{self.path('tags', 'list')}?{urlencode({'n': 1000})}",
+            doing=f"listing the tags of {self}",
+            scopes=self.pull,
+        )
+        pages = [parsed(page.body, call.doing).get("tags") for page in self._pages(call)]
+        return [str(row) for rows in pages for row in _listed(rows)]
 
     def referrers(self, digest: Digest) -> list[Descriptor]:
         """What was attached to an image, by the API or by the fallback tag (distribution-spec)."""
@@ -199,16 +198,31 @@ class Repository:
             # Registries that do not know the API say so in many ways.
             wanted=frozenset({200, 400, 404, 405, 406}),
         )
-        answer = self.session.answer(call)
-        data = answer.body
-        if answer.status != httpx.codes.OK or _media_type(answer.headers) != INDEX:
-            try:
-                _, data = self.manifest(fallback_tag(digest))
-            except NotInRegistry:
-                return []
-        rows = parsed(data, call.doing).get("manifests")
-        where = f"the referrers of {digest}"
-        return [Descriptor.from_json(row, where) for row in rows] if isinstance(rows, list) else []
+        found: list[Descriptor] = []
+        for page in self._pages(call):
+            data = page.body
+            if page.status != httpx.codes.OK or _media_type(page.headers) != INDEX:
+                try:
+                    _, data = self.manifest(fallback_tag(digest))
+                except NotInRegistry:
+                    return []
+            rows = parsed(data, call.doing).get("manifests")
+            where = f"the referrers of {digest}"
+            found += [Descriptor.from_json(row, where) for row in _listed(rows)]
+        return found
+
+    def _pages(self, call: Call) -> Iterator[Answer]:
+        """An answer and those it links to as the next, all of this registry (RFC 8288)."""
+        for _ in range(_MAX_PAGES):
+            answer = self.session.answer(call)
+            yield answer
+            after = _NEXT.search(answer.headers.get("link", ""))
+            if after is None:
+                return
+            url = self.session.url(after[1], answer.url)
+            if not url.startswith(f"{self.session.root}/"):
+                raise RegistryError(f"{call.doing}: the next page is on another server")
+            call = replace(call, path=url)
 
     def _named(self, reference: str | Digest) -> str:
         return f"{self}{'@' if isinstance(reference, Digest) else ':'}{reference}"
@@ -216,17 +230,14 @@ class Repository:
     def _reading(self, descriptor: Descriptor) -> str:
         return f"reading blob {descriptor.digest} of {self}"
 
-    def _below(self, path: str, base: str) -> str:
-        """A page's address; it must stay on the registry, which the token is for."""
-        url = self.session.url(path, base)
-        if not url.startswith(f"{self.session.root}/"):
-            raise RegistryError(f"listing the tags of {self}: the next page is on another server")
-        return url
-
 
 def fallback_tag(digest: Digest) -> str:
     """Where referrers are listed in a registry without the API (distribution-spec)."""
     return f"sha256-{digest.hex}"
+
+
+def _listed(rows: object) -> list[object]:
+    return rows if isinstance(rows, list) else []
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

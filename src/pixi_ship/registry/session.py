@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 
@@ -32,11 +32,13 @@ from pixi_ship.registry.patience import (
     certificate_refused,
     cut_by,
     retry_after,
+    speaks_no_tls,
 )
 
 T = TypeVar("T")
 
 _MAX_ERROR_BODY = 64 << 10
+_LAST_PORT = 65535
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?\Z")
 # Docker Hub answers under another name than the one in its references.
 _SERVERS = {"docker.io": "registry-1.docker.io"}
@@ -104,7 +106,8 @@ class Session:
             verify = tls_context(host, settings.certificate_directories, settings.ca_file)
         self._client = httpx.Client(
             verify=verify,
-            headers={"User-Agent": settings.user_agent},
+            # Digests and sizes are those of the bytes as they are stored.
+            headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(settings.timeout, connect=min(15.0, settings.timeout)),
             limits=httpx.Limits(max_connections=settings.parallel * 2),
             # A proxy for this machine's own loopback would be somebody else's.
@@ -117,8 +120,18 @@ class Session:
         self._client.close()
 
     def url(self, path: str, base: str | None = None) -> str:
-        """An absolute URL; ``Location`` headers may be relative to what was asked."""
-        return urljoin(base or self.root, path)
+        """An absolute URL; ``Location`` headers may be relative to what was asked.
+
+        Raises RegistryError where the registry names what is no address.
+        """
+        try:
+            url = urljoin(base or self.root, path)
+            parts = httpx.URL(url)
+            if parts.scheme in ("http", "https") and (parts.port or 0) <= _LAST_PORT:
+                return url
+        except (ValueError, httpx.InvalidURL):
+            pass
+        raise RegistryError(f"asking {self.host}: the address is malformed")
 
     def patiently(self, doing: str, attempt: Callable[[], T]) -> T:
         """Try until it is no Cut; raises RegistryError when patience is at its end."""
@@ -145,13 +158,20 @@ class Session:
         """
 
         def attempt() -> Answer:
-            with self.open(call) as response:
-                body = b"".join(_bounded(response, call.doing))
-                answer = Answer(response.status_code, response.headers, body, str(response.url))
+            answer = self.once(call)
             check(answer)
             return answer
 
         return self.patiently(call.doing, attempt)
+
+    def once(self, call: Call) -> Answer:
+        """Send once, and read a whole small body: only then is the connection used again.
+
+        Raises as :meth:`open` does.
+        """
+        with self.open(call) as response:
+            body = b"".join(_bounded(response, call.doing))
+            return Answer(response.status_code, response.headers, body, str(response.url))
 
     @contextmanager
     def open(self, call: Call) -> Iterator[httpx.Response]:
@@ -172,24 +192,34 @@ class Session:
 
     def _send(self, call: Call) -> httpx.Response:
         if self._offline:
+            cached = "it is not in the cache, and " if call.method == "GET" else ""
             raise RegistryError(
-                f"{call.doing}: it is not in the cache, and --offline forbids to ask {self.host}",
+                f"{call.doing}: {cached}--offline forbids to ask {self.host}",
                 hint="run once without --offline; --base-lock keeps the digest of the base",
             )
         url = self.url(call.path)
-        home = urlsplit(url)[:2] == urlsplit(self.root)[:2]
-        for renewed in (False, True):
+        home = self._is_own(url)
+        # A fresh token can be worth nothing too: many requests at once may have used it up.
+        for last in (False, False, True):
             headers = dict(call.headers)
             used = self._login.authorization(call.scopes, call.doing) if home else None
             if used:
                 headers["Authorization"] = used
             response = self._send_once(call, url, headers)
-            if response.status_code != httpx.codes.UNAUTHORIZED or not home or renewed:
+            if response.status_code != httpx.codes.UNAUTHORIZED or last:
+                break
+            # Another server, which a blob was redirected to, gets no login and asks for none.
+            if not self._is_own(str(response.url)):
                 break
             if not self._login.challenged(response.headers, used, call.scopes):
                 break
             response.close()
         return _now_or_later(response)
+
+    def _is_own(self, url: str) -> bool:
+        """Whether an address is the registry's own; its default port may be said or not."""
+        own, other = httpx.URL(self.root), httpx.URL(url)
+        return (own.scheme, own.host, own.port) == (other.scheme, other.host, other.port)
 
     def _send_once(self, call: Call, url: str, headers: dict[str, str]) -> httpx.Response:
         content = call.body() if call.body else None
@@ -207,11 +237,20 @@ class Session:
                     hint="name its authority with --ca-file, or put it into "
                     f"/etc/containers/certs.d/{self.host}/ca.crt",
                 ) from None
+            if speaks_no_tls(error):
+                raise RegistryError(
+                    f"{call.doing}: {self.host} does not speak TLS",
+                    hint="if it is meant to be without encryption, give --plain-http",
+                ) from None
             raise cut_by(error) from None
+        except (UnicodeError, OverflowError):  # of the resolver, for an odd name or port
+            raise RegistryError(f"{call.doing}: there can be no such server") from None
 
     def _refusal(self, call: Call, response: httpx.Response) -> RegistryError:
         status = response.status_code
         said = _said(response)
+        if status == httpx.codes.UNAUTHORIZED and self._login.by_password:
+            return self._login.wrong(call.doing, status)
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             who = self._login.who
             return RegistryError(
@@ -253,7 +292,7 @@ def _said(response: httpx.Response) -> str:
                 return ""
         rows = json.loads(body)["errors"]
         words = "; ".join(f"{row.get('code', '')} {row.get('message', '')}".strip() for row in rows)
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     clean = redacted_text("".join(c for c in words if c.isprintable()))[:200]
     return f" ({clean})" if clean else ""

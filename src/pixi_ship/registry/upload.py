@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 import httpx
@@ -24,8 +25,10 @@ _SMALL = 1 << 20  # bytes; such a blob is sent with the closing request
 _LEAST_PIECE = 5 << 20  # what object stores behind registries take at least
 _FIRST_PIECE = 64 << 20
 _OCTETS = "application/octet-stream"
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)\Z")
-_BEGUN = frozenset({httpx.codes.CREATED, httpx.codes.ACCEPTED})
+_MOST_ASKED = 3  # times that the state of an upload is asked for in vain
+_MOST_DIGITS = 19
+_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})\Z")
+_BEGUN = frozenset({httpx.codes.CREATED, httpx.codes.ACCEPTED, httpx.codes.NO_CONTENT})
 
 Report = Callable[[int], None]
 
@@ -45,15 +48,23 @@ def push_blob(
 
 @dataclass(slots=True)
 class _Upload:
-    """A blob on its way. location: the upload's address, None where it must begin anew."""
+    """A blob on its way.
+
+    location: the upload's address, None where it must begin anew. offset: bytes that the
+    registry keeps of it. unsure: something was cut since it said so. closing: the last request
+    was sent, and perhaps heard. least, piece: bytes of one request, at least and at most.
+    """
 
     blob: Blob
     repository: Repository
     report: Report
     location: str | None = None
     offset: int = 0
+    unsure: bool = False
+    closing: bool = False
+    least: int = 0
     piece: int | None = None
-    failures: int = field(default=0)
+    asked_in_vain: int = 0
 
     @property
     def doing(self) -> str:
@@ -61,22 +72,31 @@ class _Upload:
 
     def run(self, sources: Sequence[str]) -> str:
         for source in sources:
-            if self._patiently(lambda name=source: self._begin(name)):  # type: ignore[misc]
+            if self.location is None and self._patiently(partial(self._mounted, source)):
                 return "mounted"
-            if self.location:
-                break  # it began an upload instead
         self._patiently(self._send_all)
         return "sent"
 
     def _patiently(self, step: Callable[[], bool]) -> bool:
+        failures = reached = 0
         while True:
-            reached = self.offset
             try:
                 return step()
             except Cut as cut:
-                self.failures = cut.cost + (0 if self.offset > reached else self.failures)
-                self.repository.session.pause(self.doing, self.failures, cut)
-                self._ask_where()
+                self.unsure = self.location is not None
+                failures = cut.cost + (0 if self.offset > reached else failures)
+                reached = max(reached, self.offset)
+                self.repository.session.pause(self.doing, failures, cut)
+
+    def _mounted(self, source: str) -> bool:
+        """Whether the registry takes the blob from another of its repositories.
+
+        Who may not read there can still send: the refusal ends nothing.
+        """
+        try:
+            return self._begin(source)
+        except RegistryError:
+            return False
 
     def _begin(self, mount_from: str | None = None) -> bool:
         """Ask for an upload; returns whether the registry mounted the blob instead."""
@@ -89,13 +109,16 @@ class _Upload:
         if mount_from is not None and answer.status == httpx.codes.CREATED:
             return True
         self._moved(answer)
-        self.offset = 0
-        least = answer.headers.get("oci-chunk-min-length", "")
-        if least.isdigit() and self.piece is not None:
-            self.piece = max(self.piece, int(least))
+        self.offset, self.unsure, self.closing = 0, False, False
+        self.least = _number(answer.headers.get("oci-chunk-min-length", ""))
         return False
 
     def _send_all(self) -> bool:
+        """Go on from where it is; returns when the registry has the blob."""
+        if self.closing and self.repository.has_blob(self.blob.descriptor):
+            return True  # it was only the answer that got lost
+        if self.unsure:
+            self._ask_where()
         if self.location is None:
             self._begin()
         if self.blob.descriptor.size > _SMALL:
@@ -111,37 +134,26 @@ class _Upload:
         headers = {"Content-Type": _OCTETS}
         if self.offset or self.piece:
             headers["Content-Range"] = f"{self.offset}-{self.offset + size - 1}"
-        call = Call(
-            method="PATCH",
-            path=self.location or "",
-            doing=self.doing,
-            scopes=self.repository.push,
-            headers=headers,
-            body=lambda: self._body(size),
-            size=size,
-            wanted=frozenset({202, 204, 404, 413, 416}),
-        )
-        with self.repository.session.open(call) as response:
-            status, answered = response.status_code, response.headers
-            where = str(response.url)
-        if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        answer = self._send("PATCH", self.location or "", headers, size, {202, 204, 404, 413, 416})
+        if answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
             self._smaller_pieces(size)
-        elif status in (httpx.codes.NOT_FOUND, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE):
-            raise Cut(f"the registry lost the upload (status {status})")
+        elif answer.status in (httpx.codes.NOT_FOUND, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE):
+            raise Cut(f"the registry lost the upload (status {answer.status})")
         else:
-            self._moved(Answer(status, answered, b"", where))
-            kept = _kept(answered, self.offset + size)
-            if kept <= self.offset:
+            self._moved(answer)
+            kept = _kept(answer.headers, self.offset + size)
+            if kept is not None and kept <= self.offset:
                 raise Cut("the registry kept nothing of what was sent")
-            self.offset = kept
+            self.offset = kept or self.offset + size
 
     def _smaller_pieces(self, size: int) -> None:
-        if size <= _LEAST_PIECE:
+        least = max(_LEAST_PIECE, self.least)
+        if size <= least:
             raise RegistryError(
                 f"{self.doing}: a body of {size} bytes is too large for it",
                 hint="a proxy before the registry may limit bodies; ask who runs it",
             )
-        self.piece = max(_LEAST_PIECE, min(_FIRST_PIECE, size // 4))
+        self.piece = max(least, min(_FIRST_PIECE, size // 4))
         raise Cut("the body is too large for the registry")
 
     def _close(self) -> None:
@@ -149,26 +161,23 @@ class _Upload:
         size = self.blob.descriptor.size - self.offset
         mark = "&" if "?" in (self.location or "") else "?"
         digest = urlencode({"digest": str(self.blob.descriptor.digest)})
-        call = Call(
-            method="PUT",
-            path=f"{self.location}{mark}{digest}",
-            doing=self.doing,
-            scopes=self.repository.push,
-            headers={"Content-Type": _OCTETS} if size else {},
-            body=lambda: self._body(size),
-            size=size,
-            wanted=frozenset({200, 201, 204, 400, 404, 416}),
-        )
-        with self.repository.session.open(call) as response:
-            status = response.status_code
+        headers = {"Content-Type": _OCTETS} if size else {}
+        self.closing = True
+        url = f"{self.location}{mark}{digest}"
+        status = self._send("PUT", url, headers, size, {200, 201, 204, 400, 404, 416}).status
         if status >= httpx.codes.BAD_REQUEST:
             # Either the upload is lost, or bytes changed: those here, then, or on the way.
             self.location = None
             self._check_own_bytes()
-            raise Cut(f"the registry did not take the blob (status {status})")
+            raise Cut(
+                f"the registry did not take the blob (status {status})",
+                cost=4 if status == httpx.codes.BAD_REQUEST else 2,
+            )
 
     def _body(self, size: int) -> Iterator[bytes]:
         for chunk in self.blob.source.read(self.offset, size):
+            if self.repository.session.patience.stop.is_set():
+                raise Cut("stopped")
             size -= len(chunk)
             self.report(len(chunk))
             yield chunk
@@ -180,10 +189,25 @@ class _Upload:
         for _ in self.blob.chunks():
             pass
 
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], size: int, wanted: set[int]
+    ) -> Answer:
+        """Send ``size`` bytes from the offset on."""
+        call = Call(
+            method=method,
+            path=url,
+            doing=self.doing,
+            scopes=self.repository.push,
+            headers=headers,
+            body=lambda: self._body(size),
+            size=size,
+            wanted=frozenset(wanted),
+        )
+        return self.repository.session.once(call)
+
     def _ask(self, method: str, path: str, scopes: tuple[str, ...]) -> Answer:
         call = Call(method=method, path=path, doing=self.doing, scopes=scopes, wanted=_BEGUN)
-        with self.repository.session.open(call) as response:
-            return Answer(response.status_code, response.headers, b"", str(response.url))
+        return self.repository.session.once(call)
 
     def _moved(self, answer: Answer) -> None:
         location = answer.headers.get("location")
@@ -193,27 +217,34 @@ class _Upload:
 
     def _ask_where(self) -> None:
         """After a cut: how much did the registry keep? Where it cannot say, begin anew."""
-        if self.location is None or self.blob.descriptor.size <= _SMALL:
+        kept = None
+        if self.location is not None and self.blob.descriptor.size > _SMALL:
+            try:
+                answer = self._ask("GET", self.location, self.repository.push)
+                self._moved(answer)
+                kept = _kept(answer.headers, self.blob.descriptor.size)
+            except Cut:
+                self.asked_in_vain += 1
+                if self.asked_in_vain < _MOST_ASKED:
+                    raise
+            except RegistryError:
+                pass  # it knows nothing of the upload, or answers no such question
+        self.unsure, self.asked_in_vain = False, 0
+        if kept is None:
             self.location, self.offset = None, 0
-            return
-        call = Call(
-            method="GET",
-            path=self.location,
-            doing=self.doing,
-            scopes=self.repository.pull,
-            wanted=frozenset({202, 204}),
-        )
-        try:
-            with self.repository.session.open(call) as response:
-                answer = Answer(response.status_code, response.headers, b"", str(response.url))
-            self._moved(answer)
-            self.offset = _kept(answer.headers, 0)
-        except (Cut, RegistryError):
-            self.location, self.offset = None, 0
+        else:
+            self.offset = kept
 
 
-def _kept(headers: Mapping[str, str], otherwise: int) -> int:
-    """How many bytes the registry has of an upload, by its ``Range``."""
+def _kept(headers: Mapping[str, str], most: int) -> int | None:
+    """How many bytes the registry has of an upload; None where its ``Range`` makes no sense."""
     found = _RANGE.match(headers.get("range", ""))
+    if found is None:
+        return None
     # "0-0" is what docker-registry says of an upload that holds nothing.
-    return int(found[1]) + bool(int(found[1])) if found else otherwise
+    kept = int(found[1]) + bool(int(found[1]))
+    return kept if kept <= most else None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
