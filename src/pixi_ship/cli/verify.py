@@ -7,7 +7,8 @@ from typing import Unpack
 
 import click
 
-from pixi_ship.cli.display import print_json, print_warnings, progress
+from pixi_ship.cli.display import print_warnings, progress
+from pixi_ship.cli.foreign_text import echo, print_foreign_json, printable_errors
 from pixi_ship.cli.options import (
     EnvironmentOptions,
     Request,
@@ -42,7 +43,7 @@ def verify_command(
     if len(given["platforms"]) > 1:
         raise UsageError("verify takes one --platform, or none for all that the image has")
     request = resolve(not_building(given), offline=offline, workers=workers)
-    with progress(quiet=quiet or as_json) as watcher, request.registries:
+    with printable_errors(), progress(quiet=quiet or as_json) as watcher, request.registries:
         found = verify(
             request.workspace,
             parse_reference(reference),
@@ -54,7 +55,7 @@ def verify_command(
             watcher,
         )
     if as_json:
-        print_json({"reference": reference, "images": [_json(each) for each in found]})
+        print_foreign_json({"reference": reference, "images": [_json(each) for each in found]})
     else:
         for each in found:
             _show(each)
@@ -96,8 +97,11 @@ def _json(found: Verification) -> dict[str, object]:
 def _show(found: Verification) -> None:
     print_warnings(found.notes)
     for each in found.differences:
-        click.echo(str(each))
+        echo(str(each))
     count = len(found.differences)
-    verdict = "holds what the lock says" if found.holds else f"differs in {count} places"
+    places = "1 place" if count == 1 else f"{count} places"
+    verdict = "holds what the lock says" if found.holds else f"differs in {places}"
     digest = found.image.digest or found.image.reference
-    click.echo(f"{digest}  {verdict}; {found.files} paths compared  {found.image.platform}")
+    platform = found.selection.platform
+    echo(f"{digest}  {verdict}; {found.files} paths compared  {platform}")
+    echo(f"  on {found.base.reference}")

@@ -1,7 +1,8 @@
-"""What differs between an image and what it should be, a row each."""
+"""What differs between an image and what it should be, a row each: its files, its layers."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from pixi_ship.verification.contents import Node
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. kind: file, layer or config; where: a path, a layer, a field.
+    """One difference. kind: file, layer, config or manifest; where: a path, a layer, a field.
 
     want, got: None for what is not there, or shall not be.
     """
@@ -39,56 +40,46 @@ def compare_files(want: Mapping[str, Node], got: Mapping[str, Node]) -> Iterator
 
 
 def compare_layers(
-    image: StoredImage, base: StoredImage, ours: int, found: Sequence[Digest | None]
+    want: Sequence[Digest], image: StoredImage, base: StoredImage, found: Sequence[Digest | None]
 ) -> Iterator[Difference]:
-    """Differences in the chain of layers.
+    """Differences in the chain of layers, as far as no file tells of them.
 
-    ours: how many layers of its own the image should have. found: digests of the tars that
-    came, None where a layer could not be read.
+    want: digests of all tars, the base's first. found: those of the tars that came, None where
+    a layer could not be read.
     """
-    want = len(base.layers) + ours
-    if len(image.layers) != want:
-        yield Difference("layer", "number of layers", str(want), str(len(image.layers)))
-    for place, (layer, came) in enumerate(zip(image.layers, found, strict=True), 1):
-        if came is not None and came != layer.diff_id:
-            yield Difference("layer", f"layer {place}, its tar", str(layer.diff_id), str(came))
+    have = [layer.diff_id for layer in image.layers]
+    for place, (says, came) in enumerate(zip(have, found, strict=True), 1):
+        if came is not None and came != says:
+            yield Difference("layer", f"layer {place}, its tar", str(says), str(came))
     for place, below in enumerate(base.layers, 1):
-        there = image.layers[place - 1].diff_id if place <= len(image.layers) else None
+        there = have[place - 1] if place <= len(have) else None
         if there != below.diff_id:
-            got = None if there is None else str(there)
-            yield Difference("layer", f"layer {place}, of the base", str(below.diff_id), got)
+            yield Difference(
+                "layer", f"layer {place}, of the base", str(below.diff_id), _text(there)
+            )
+    if len(have) != len(want):
+        yield Difference("layer", "number of layers", str(len(want)), str(len(have)))
+        yield from _one_sided(want, have, len(base.layers))
 
 
-def compare_config(want: Mapping[str, object], got: Mapping[str, object]) -> Iterator[Difference]:
-    """Differences of two image configs, field by field; ``rootfs`` is the layers' business."""
-    yield from _compare(
-        "config",
-        {name: value for name, value in want.items() if name != "rootfs"},
-        {name: value for name, value in got.items() if name != "rootfs"},
-    )
+def _one_sided(want: Sequence[Digest], have: Sequence[Digest], base: int) -> Iterator[Difference]:
+    """Layers of ours that are on one side alone, where places cannot be compared."""
+    for place, each in _beyond(have[base:], want[base:]):
+        yield Difference("layer", f"layer {base + place}", None, str(each))
+    for place, each in _beyond(want[base:], have[base:]):
+        yield Difference("layer", f"layer {base + place}", str(each), None)
 
 
-def _compare(where: str, want: object, got: object) -> Iterator[Difference]:
-    if want == got:
-        return
-    if isinstance(want, Mapping) and isinstance(got, Mapping):
-        for name in sorted(want.keys() | got.keys()):
-            yield from _compare(f"{where}.{name}", want.get(name), got.get(name))
-    elif where.endswith(".Env") and isinstance(want, list) and isinstance(got, list):
-        ours, theirs = _variables(want), _variables(got)
-        yield from _compare(where, ours, theirs)
-        if ours == theirs:  # then it is the order, or a row twice
-            yield Difference("config", where, str(want), str(got))
-    else:
-        yield Difference("config", where, _text(want), _text(got))
-
-
-def _variables(rows: Sequence[object]) -> dict[str, str]:
-    found = {}
-    for row in rows:
-        name, _, value = str(row).partition("=")
-        found[name] = value
-    return found
+def _beyond(these: Sequence[Digest], those: Sequence[Digest]) -> list[tuple[int, Digest]]:
+    """What is more often among ``these``, with its place; of equal ones the last."""
+    spare = Counter(these) - Counter(those)
+    found = []
+    for place in range(len(these), 0, -1):
+        each = these[place - 1]
+        if spare[each] > 0:
+            spare[each] -= 1
+            found.append((place, each))
+    return found[::-1]
 
 
 def _text(value: object) -> str | None:

@@ -7,20 +7,23 @@ removes a name, ``.wh..wh..opq`` all that lower layers have in a directory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
+from pixi_ship.errors import ImageError
 from pixi_ship.tree import DIRECTORY_MODE, Directory, Entry, File, Hardlink, Symlink, parents
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
+_MAX_UNLISTED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """What a path is. content: a file's sha256, a link's target, else empty.
 
-    attributes: a digest of extended attributes, empty where there are none.
+    attributes: a digest of extended attributes, empty where there are none. first: for a
+    second name of a file, the name that its hard link gives.
     """
 
     kind: str
@@ -29,6 +32,7 @@ class Node:
     content: str = ""
     owner: tuple[int, int] = (0, 0)
     attributes: str = ""
+    first: str = ""
 
     def __str__(self) -> str:
         words = f"{self.kind} {self.mode:o}"
@@ -38,40 +42,61 @@ class Node:
             words += f" {self.size} bytes sha256:{self.content[:12]}…"
         elif self.content:
             words += f" -> {self.content}"
+        if self.first:
+            words += f", a hard link to {self.first}"
         return words + (" with extended attributes" if self.attributes else "")
 
 
 _PLAIN_DIRECTORY = Node("directory", DIRECTORY_MODE)
+# No entry gives it a mode or an owner: each runtime has its own idea of them.
+_UNLISTED = Node("unlisted directory", DIRECTORY_MODE)
 
 
 @dataclass(slots=True)
 class Folder:
     """A directory and what is in it."""
 
-    node: Node = _PLAIN_DIRECTORY
+    node: Node = _UNLISTED
     names: dict[str, Folder | Node] = field(default_factory=dict)
 
     def copy(self) -> Folder:
         """A folder that can be changed without changing this one."""
-        names = {
-            name: each.copy() if isinstance(each, Folder) else each
-            for name, each in self.names.items()
-        }
-        return Folder(self.node, names)
+        whole = Folder(self.node)
+        waiting = [(self, whole)]
+        while waiting:  # no recursion: paths of an image may be as deep as they like
+            source, target = waiting.pop()
+            for name, each in source.names.items():
+                if isinstance(each, Folder):
+                    target.names[name] = below = Folder(each.node)
+                    waiting.append((each, below))
+                else:
+                    target.names[name] = each
+        return whole
 
-    def paths(self, below: str = "") -> Iterator[tuple[str, Node]]:
+    def paths(self) -> Iterator[tuple[str, Node]]:
         """Every path below the folder, with what it is."""
-        for name, each in self.names.items():
-            path = f"{below}{name}"
-            if isinstance(each, Folder):
-                yield path, each.node
-                yield from each.paths(f"{path}/")
-            else:
-                yield path, each
+        waiting = [("", self)]
+        while waiting:
+            above, folder = waiting.pop()
+            for name, each in folder.names.items():
+                path = f"{above}{name}"
+                if isinstance(each, Folder):
+                    yield path, each.node
+                    waiting.append((f"{path}/", each))
+                else:
+                    yield path, each
 
 
-class OddEntry(ValueError):
-    """An entry that no honest layer has; the message says what it is."""
+@dataclass(frozen=True, slots=True)
+class OddEntry:
+    """An entry that no layer of ours has; the problem says what is odd about it."""
+
+    path: str
+    problem: str
+
+
+class _Astray(ValueError):
+    """An entry that has no place in the root; the message is the problem."""
 
 
 class Root:
@@ -79,6 +104,7 @@ class Root:
 
     def __init__(self, folder: Folder | None = None) -> None:
         self.folder = folder or Folder()
+        self._unlisted = 0
 
     def copy(self) -> Root:
         """A root of its own."""
@@ -88,62 +114,78 @@ class Root:
         """Every path of the root."""
         return dict(self.folder.paths())
 
-    def lay_over(self, changes: Iterable[tuple[str, Node]]) -> list[str]:
-        """Apply one layer; returns what is odd about its entries, a sentence each."""
+    def lay_over(self, changes: Iterable[tuple[str, Node]]) -> list[OddEntry]:
+        """Apply one layer; returns its odd entries, of which those astray are left out."""
         rows = list(changes)
-        odd = []
+        odd, seen = [], set()
         # What a layer hides is what lower layers have, wherever in the layer it says so.
         for path, node in sorted(rows, key=lambda row: not _hides(row[0])):
+            if _hides(path):
+                odd.append(OddEntry(path, "a whiteout"))
+            elif path in seen and node.kind != "directory":
+                odd.append(OddEntry(path, "a second entry of that name in its layer"))
+            seen.add(path)
             try:
                 self._apply(path, node)
-            except OddEntry as error:
-                odd.append(str(error))
+            except _Astray as error:
+                odd.append(OddEntry(path, str(error)))
         return odd
 
     def _apply(self, path: str, node: Node) -> None:
         above, _, name = path.rpartition("/")
+        folder = self._folder(above)
         if name == _OPAQUE:
-            self._folder(above, path).names.clear()
+            folder.names.clear()
         elif name.startswith(_WHITEOUT):
-            self._folder(above, path).names.pop(name.removeprefix(_WHITEOUT), None)
-        else:
-            self._put(self._folder(above, path), name, path, node)
-
-    def _put(self, folder: Folder, name: str, path: str, node: Node) -> None:
-        there = folder.names.get(name)
-        if node.kind == "directory":
+            folder.names.pop(name.removeprefix(_WHITEOUT), None)
+        elif node.kind == "directory":
+            there = folder.names.get(name)
             if isinstance(there, Folder):
                 there.node = node
             else:
                 folder.names[name] = Folder(node)
         elif node.kind == "hardlink":
-            folder.names[name] = self._target(path, node.content)
+            folder.names[name] = self._target(node.content)
         else:
             folder.names[name] = node
 
-    def _target(self, path: str, target: str) -> Node:
+    def _target(self, target: str) -> Node:
         above, _, name = target.rpartition("/")
-        found = self._folder(above, path).names.get(name)
+        found = self._folder(above, make=False).names.get(name)
         if not isinstance(found, Node):
-            raise OddEntry(f"{path} is a hard link to {target}, which is no file")
-        return found
+            raise _Astray(f"a hard link to {target!r}, which is no file")
+        return replace(found, first=target)
 
-    def _folder(self, path: str, of: str) -> Folder:
+    def _folder(self, path: str, *, make: bool = True) -> Folder:
         folder = self.folder
         for name in path.split("/") if path else ():
-            there = folder.names.setdefault(name, Folder())
+            there = folder.names.get(name)
+            if there is None:
+                there = Folder()
+                if make:
+                    self._count_unlisted()
+                    folder.names[name] = there
             if not isinstance(there, Folder):
-                raise OddEntry(f"{of} lies below a {there.kind}: runtimes disagree what that is")
+                raise _Astray(f"it lies below a {there.kind}: runtimes disagree where that is")
             folder = there
         return folder
+
+    def _count_unlisted(self) -> None:
+        # An entry of 4 KiB may imply 2000 directories: without a bound, a small image fills memory.
+        self._unlisted += 1
+        if self._unlisted > _MAX_UNLISTED:
+            raise ImageError(f"the image's layers leave {_MAX_UNLISTED} directories unlisted")
 
 
 def _hides(path: str) -> bool:
     return path.rpartition("/")[2].startswith(_WHITEOUT)
 
 
-def tree_rows(entries: Iterable[Entry]) -> Iterator[tuple[str, Node]]:
-    """The rows of a layer made of a tree, with the directories that its tar would have."""
+def noted(entries: Iterable[Entry], rows: list[tuple[str, Node]]) -> Iterator[Entry]:
+    """Pass a tree's entries on, and note in ``rows`` what a tar of them holds.
+
+    A file's row is there once its content was taken.
+    """
     made: set[str] = set()
     for entry in entries:
         above = entry.path.rpartition("/")[0]
@@ -152,13 +194,21 @@ def tree_rows(entries: Iterable[Entry]) -> Iterator[tuple[str, Node]]:
             for path in (*parents(wanted), wanted):
                 if path not in made:
                     made.add(path)
-                    yield path, _PLAIN_DIRECTORY
+                    rows.append((path, _PLAIN_DIRECTORY))
         if isinstance(entry, File):
             digest = hashlib.sha256()
-            for chunk in entry.content:
-                digest.update(chunk)
-            yield entry.path, Node("file", entry.mode, entry.size, digest.hexdigest())
-        elif isinstance(entry, Symlink):
-            yield entry.path, Node("symlink", 0o777, content=entry.target)
+            content = _watched(entry.content, digest.update)
+            yield File(entry.path, entry.mode, entry.size, content)
+            rows.append((entry.path, Node("file", entry.mode, entry.size, digest.hexdigest())))
+            continue
+        yield entry
+        if isinstance(entry, Symlink):
+            rows.append((entry.path, Node("symlink", 0o777, content=entry.target)))
         elif isinstance(entry, Hardlink):
-            yield entry.path, Node("hardlink", 0o644, content=entry.target)
+            rows.append((entry.path, Node("hardlink", 0o644, content=entry.target)))
+
+
+def _watched(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        update(chunk)
+        yield chunk
