@@ -21,8 +21,8 @@ from pixi_ship.squashfs.inode import Inode, Named, read_inode, read_listing
 from pixi_ship.squashfs.metadata import Blocks, LookupTable, Stretch
 from pixi_ship.squashfs.superblock import Superblock
 
-_MAX_ENTRIES = 2_000_000
-_LONG = 256  # characters of a path and its target that count as one entry more
+_MAX_ENTRIES = 1_000_000
+_LONG = 256  # bytes of a path that count as one entry more
 _MAX_PATH = 4095  # bytes that Linux takes (PATH_MAX, less the NUL); bounds the depth too
 # Blocks of zeros shrink without end, real files 2 to 20-fold.
 _MAX_RATIO = 1000
@@ -138,7 +138,7 @@ class SquashfsReader:
             inode = self._named_inode(named)
             first = walk.first_path(inode, named.place, path)
             entry = self._entry(path, inode, first)
-            walk.count(entry)
+            walk.count(entry.size)
             yield entry
             if inode.type is InodeType.DIRECTORY:
                 waiting.append((raw + b"/", self._listing(inode)))
@@ -211,9 +211,12 @@ class _Walk:
         self._replaced: set[str] = set()
 
     def path(self, raw: bytes) -> str:
-        """A path as text; two that are the same as text are an error."""
+        """Count a path, and give it as text; two that are the same as text are an error."""
         if len(raw) > _MAX_PATH:
             raise self._stretch.damaged(f"has a path of more than {_MAX_PATH} bytes")
+        self._entries -= 1 + len(raw) // _LONG
+        if self._entries < 0:
+            raise self._stretch.damaged("has more entries than any image needs")
         path = _text(raw)
         if "\N{REPLACEMENT CHARACTER}" in path:
             if path in self._replaced:
@@ -237,12 +240,9 @@ class _Walk:
             raise self._stretch.damaged(f"has directory {known[1]!r} a second time, as {path!r}")
         return known[1]
 
-    def count(self, entry: SquashfsEntry) -> None:
-        """Count an entry."""
-        self._entries -= 1 + (len(entry.path) + len(entry.link)) // _LONG
-        if self._entries < 0:
-            raise self._stretch.damaged("has more entries than any image needs")
-        self._unpacked -= entry.size
+    def count(self, size: int) -> None:
+        """Count the bytes of a file."""
+        self._unpacked -= size
         if self._unpacked < 0:
             raise self._stretch.damaged(
                 "has files of more bytes than it may (a decompression bomb?)"
