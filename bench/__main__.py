@@ -2,45 +2,40 @@
 
 The test channel and the base image are built when they are missing. Nothing is asserted:
 times are to be read as multiples of the floor, which is measured in the same rounds.
+`python -m bench registry` measures pushes and pulls instead, and has its own --help.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.cases import BASE, DATA, FLOORS, ROOT, Builds, Case, floors, image_bytes, packed_bytes
-from bench.measure import Sample, Summary, free_cores, run, use_two_cores
+from bench.cases import FLOORS, Builds, Case, floors, image_bytes, packed_bytes
+from bench.measure import Sample, Summary, Surroundings, run, use_two_cores
+from bench.options import parser
+from bench.workspaces import LARGE, SMALL, ensure_data
 
-WORKSPACES = {
-    "large": DATA / "channel-large/workspaces/large",
-    "many": DATA / "channel/workspaces/many",
-}
+WORKSPACES = {"large": LARGE, "many": SMALL / "many"}
 
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="rounds (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="one round")
-    parser.add_argument("--workspace", choices=WORKSPACES, help="one of them instead of all")
-    parser.add_argument("--case", default="", metavar="TEXT", help="only cases with TEXT in them")
-    parser.add_argument("--scratch", type=Path, default=DATA / "bench/scratch", metavar="DIR")
-    parser.add_argument("--output", type=Path, default=DATA / "bench/layers.json", metavar="FILE")
-    arguments = parser.parse_args()
+    if sys.argv[1:2] == ["registry"]:
+        from bench.registry.run import main as registry  # it alone needs what tests need
+
+        registry(sys.argv[2:])
+        return
+    options = parser("python -m bench", __doc__, WORKSPACES, "layers")
+    options.add_argument("--case", default="", metavar="TEXT", help="only cases with TEXT in them")
+    arguments = options.parse_args()
     chosen = [arguments.workspace] if arguments.workspace else list(WORKSPACES)
     rounds = 1 if arguments.quick else arguments.runs
 
-    _ensure_data(large="large" in chosen)
+    ensure_data(large="large" in chosen)
     cores = use_two_cores()
     baseline = statistics.median(run([sys.executable, "-c", "pass"]).rss for _ in range(3))
     builds = {name: Builds(name, WORKSPACES[name], arguments.scratch) for name in chosen}
@@ -49,25 +44,17 @@ def main() -> None:
         _say(f"{name}: unpacking what the plain tools will pack")
         each.prepare()
         cases += [case for case in each.cases() if arguments.case in case.name]
-    loads = [os.getloadavg()[0]]
-    free = [free_cores()]
+    surroundings = Surroundings()
+    surroundings.look()
     samples: dict[tuple[str, str], list[Sample]] = {}
     for number in range(1, rounds + 1):
         for case in cases:
             sample = case.go()
             samples.setdefault((case.workspace, case.name), []).append(sample)
             _say(f"round {number}/{rounds}  {case.workspace}: {case.name}  {sample.wall:.2f} s")
-        free.append(free_cores())
-        loads.append(os.getloadavg()[0])
-    _report(cases, samples, builds, int(baseline), cores, loads, free, arguments.output)
+        surroundings.look()
+    _report(cases, samples, builds, int(baseline), cores, surroundings, arguments.output)
     shutil.rmtree(arguments.scratch, ignore_errors=True)
-
-
-def _ensure_data(*, large: bool) -> None:
-    words = ["--large"] if large else []
-    channel = [sys.executable, "-m", "tests.channel", str(DATA / "channel"), *words]
-    for command in (channel, [sys.executable, "setup/base_image.py", str(DATA)]):
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def _report(
@@ -76,11 +63,10 @@ def _report(
     builds: Mapping[str, Builds],
     baseline: int,
     cores: int,
-    loads: Sequence[float],
-    free: Sequence[float],
+    surroundings: Surroundings,
     output: Path,
 ) -> None:
-    from bench.report import Row, show  # rich would count as ours where a child is small
+    from bench.report import Row, save, show  # rich would count as ours where a child is small
 
     summaries = {key: Summary.of(found) for key, found in samples.items()}
     rows = []
@@ -101,8 +87,7 @@ def _report(
     facts = [
         f"Medians of {rounds_of(samples)}; {cores} cores of {platform.machine()}, "
         f"Python {platform.python_version()}.",
-        f"Load {min(loads):.1f}-{max(loads):.1f} (our own included); between rounds, two busy "
-        f"processes got {', '.join(f'{each:.1f}' for each in free)} cores.",
+        str(surroundings),
         f"Memory is above the {baseline / 1e6:.0f} MB of an interpreter that does nothing; "
         "workers are the processes that compile bytecode; disk is cache and output.",
         "The floor is the fastest of tar with "
@@ -110,19 +95,7 @@ def _report(
         + ", for bytecode after the faster compileall. It starts from files already unpacked.",
     ]
     show(rows, facts)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    document = {
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": platform.platform(),
-        "python": platform.python_version(),
-        "cores": cores,
-        "base": BASE,
-        "load": list(loads),
-        "free_cores": list(free),
-        "rows": [row.to_json() for row in rows],
-    }
-    output.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"written to {output}")
+    save(output, [row.to_json() for row in rows], cores, surroundings)
 
 
 def rounds_of(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import Sample, run
+from bench.workspaces import BASE, with_changed_package
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / ".test-data"
-BASE = f"oci:{DATA / 'base'}:bookworm"
 COMPRESSIONS = ("gzip", "zstd")
 # Plain tools whose output is about as small as ours; the fastest of them is the floor.
 FLOORS = {"gzip": ("gzip -1", "pigz -1 -p2"), "zstd": ("zstd -3 -T2",)}
@@ -53,7 +49,8 @@ class Builds:
                 title = f"cold {compression} {' '.join(words)}".strip()
                 yield self._case(title, tree, compression, words, cold=True)
             yield self._case(f"no-op {compression}", None, compression)
-            if (changed := self._changed()) is not None:
+            changed = with_changed_package(self.workspace, self.scratch / "changed")
+            if changed is not None:
                 title = f"one changed package, {compression}"
                 yield self._case(title, None, compression, workspace=changed)
         for tree in ("plain", "compiled"):
@@ -68,7 +65,7 @@ class Builds:
             self._build(f"unpack {tree}", "gzip", words, self.workspace, cold=True)
             target = self.scratch / tree
             target.mkdir()
-            for layer in self.documents[f"unpack {tree}"]["images"][0]["layers"]:  # type: ignore[attr-defined]
+            for layer in self.documents[f"unpack {tree}"]["images"][0]["layers"]:  # type: ignore[index]
                 blob = self.scratch / "cache/blobs" / layer["digest"].removeprefix("sha256:")
                 unpack = ["tar", "-xzf", str(blob), "-C", str(target), "--no-same-owner"]
                 subprocess.run(unpack, check=True)
@@ -139,26 +136,6 @@ class Builds:
             return run(["bash", "-c", script, "-", python, "-S", "-m", "compileall", *words])
 
         return Case(self.name, compile_floor(jobs), go, "compiled")
-
-    def _changed(self) -> Path | None:
-        """A copy of the workspace whose lock has another version of `greet`; None without it."""
-        lock = (self.workspace / "pixi.lock").read_text()
-        found = re.search(r"^- conda: (\S+/greet-)1\.1(\S+)\n(?:  .*\n)+", lock, re.MULTILINE)
-        if found is None:
-            return None
-        old = found.group(0)
-        path = Path(f"{found.group(1)}1.0{found.group(2)}")
-        archive = path.read_bytes()
-        new = re.sub(r"sha256: \w+", f"sha256: {hashlib.sha256(archive).hexdigest()}", old)
-        md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-        new = re.sub(r"md5: \w+", f"md5: {md5}", new)
-        new = re.sub(r"size: \d+", f"size: {len(archive)}", new)
-        changed = self.scratch / "changed"
-        shutil.rmtree(changed, ignore_errors=True)
-        shutil.copytree(self.workspace, changed)
-        text = lock.replace(old, new).replace(f"{found.group(1)}1.1", f"{found.group(1)}1.0")
-        (changed / "pixi.lock").write_text(text)
-        return changed
 
 
 def tar_floor(tool: str, tree: str) -> str:

@@ -1,16 +1,21 @@
-"""Run a command and take its time, processor time, memory and disk."""
+"""Run a command and take its time, processor time, memory and disk.
+
+`python bench/measure.py COMMAND...` does that and prints the sample as JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 CORES = 2
@@ -109,6 +114,19 @@ def run(command: Sequence[str | Path], *, watched: Iterable[Path] = ()) -> Sampl
         )
 
 
+def run_apart(command: Sequence[str | Path], *, directory: Path | None = None) -> Sample:
+    """As :func:`run`, from a process of its own that is small.
+
+    What the system tells as a child's peak is at least what its parent had when it started it:
+    from a large process the memory of small ones cannot be seen. Raises CommandFailed.
+    """
+    words = [sys.executable, str(Path(__file__).resolve()), *map(str, command)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=directory)
+    if done.returncode != 0:
+        raise CommandFailed(done.stderr.strip())
+    return Sample(**json.loads(done.stdout))
+
+
 def _bytes(usage: resource.struct_rusage) -> int:
     return usage.ru_maxrss if os.uname().sysname == "Darwin" else usage.ru_maxrss * 1024
 
@@ -171,6 +189,30 @@ def used(directories: Iterable[Path]) -> int:
     return total
 
 
+@dataclass(slots=True)
+class Surroundings:
+    """How busy the machine is while something is measured, looked at again and again."""
+
+    loads: list[float] = field(default_factory=list)
+    free: list[float] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Once before the first round and once after each."""
+        self.loads.append(os.getloadavg()[0])
+        self.free.append(free_cores())
+
+    def __str__(self) -> str:
+        return (
+            f"Load {min(self.loads):.1f}-{max(self.loads):.1f} (our own included); between "
+            f"rounds, two busy processes got {', '.join(f'{each:.1f}' for each in self.free)} "
+            "cores."
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """For the report on disk."""
+        return {"load": self.loads, "free_cores": self.free}
+
+
 def free_cores() -> float:
     """How many of two cores this process would get right now: 2.0 on an idle machine."""
     script = (
@@ -182,3 +224,14 @@ def free_cores() -> float:
     command = ["python3", "-I", "-S", "-c", script]
     burning = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(CORES)]
     return sum(min(1.0, float(each.communicate()[0])) for each in burning)
+
+
+def _main() -> None:
+    try:
+        print(json.dumps(asdict(run(sys.argv[1:]))))
+    except CommandFailed as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _main()

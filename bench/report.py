@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import json
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import Summary
+from bench.measure import Summary, Surroundings
+from bench.workspaces import BASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,39 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{made.wall:.2f}",
         f"{made.wall_min:.1f}-{made.wall_max:.1f}",
         f"{made.cpu:.2f}",
-        _megabytes(row.packed),
+        megabytes(row.packed),
         f"{row.packed / made.wall / 1e6:.0f}" if row.packed else "",
-        _megabytes(row.result),
-        _megabytes(row.rss_above) if ours else "",
-        _megabytes(made.worker_rss) if ours else "",
-        _megabytes(made.disk),
+        megabytes(row.result),
+        megabytes(row.rss_above) if ours else "",
+        megabytes(made.worker_rss) if ours else "",
+        megabytes(made.disk),
         f"{row.ratio:.2f}" if row.ratio is not None else "",
     )
 
 
-def _megabytes(size: int) -> str:
+def save(
+    output: Path,
+    rows: Sequence[Mapping[str, object]],
+    cores: int,
+    surroundings: Surroundings,
+    more: Mapping[str, object] | None = None,
+) -> None:
+    """Write rows and what they were measured on as JSON, and say where."""
+    document = {
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        "cores": cores,
+        "base": BASE,
+        **surroundings.to_json(),
+        **(more or {}),
+        "rows": rows,
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"written to {output}")
+
+
+def megabytes(size: int) -> str:
+    """For a cell of a table; nothing for nothing."""
     return f"{size / 1e6:.0f}" if size >= 10_000_000 else f"{size / 1e6:.1f}" if size else ""

@@ -1,0 +1,1 @@
+"""Pushes to a registry and pulls from it: layers of packages against one layer of everything."""
