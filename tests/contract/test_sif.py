@@ -71,7 +71,7 @@ def test_the_files_of_the_image(tmp_path: Path, workspace: str, compression: str
 
 def test_same_lock_same_bytes(tmp_path: Path) -> None:
     """Twice the same SIF: by another cache, another place, packs made or kept."""
-    sifs = []
+    sifs: list[str] = []
     for cache in ("one", "two", "two"):
         sif = tmp_path / f"{len(sifs)}" / "image.sif"
         ship(

@@ -13,8 +13,8 @@ from pixi_ship.cache import Cache
 from pixi_ship.errors import PixiShipError
 from pixi_ship.lock.parse import LockFile
 from pixi_ship.oci.reference import parse_reference
-from pixi_ship.selection import Options
 from pixi_ship.registry.registries import without_login
+from pixi_ship.selection import Options
 from pixi_ship.ship import PlannedImage, plan
 from pixi_ship.workspace import find_workspace
 
