@@ -10,7 +10,6 @@ from pathlib import Path
 from pixi_ship.builder import Builder, BuiltLayer
 from pixi_ship.cache import Cache
 from pixi_ship.errors import RequirementError
-from pixi_ship.fetch.location import redacted_document
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.write import write_layer
 from pixi_ship.layering import LAYER_FORMAT, KnownLayer, LayerRecipe
@@ -24,6 +23,7 @@ from pixi_ship.prefix.merge import Merge
 from pixi_ship.recipe.activation import Activation, activate
 from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_config
 from pixi_ship.recipe.environment import activation_base
+from pixi_ship.redaction import redacted_document
 from pixi_ship.requirement import Requirement, check, meets
 from pixi_ship.selection import Options, Selection
 

@@ -12,7 +12,6 @@ from typing import Protocol
 from pixi_ship.cache import Cache
 from pixi_ship.errors import PixiShipError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.fetch.location import redacted
 from pixi_ship.layer.write import WrittenLayer, write_layer
 from pixi_ship.layering import (
     KnownLayer,
@@ -32,6 +31,7 @@ from pixi_ship.prefix.layout import PrefixLayout
 from pixi_ship.prefix.merge import Merge, merge
 from pixi_ship.prefix.wheel import WheelTree, wheel_paths
 from pixi_ship.progress import Progress
+from pixi_ship.redaction import redacted
 from pixi_ship.selection import Options, Selection
 from pixi_ship.tree import Entry, File, Tree
 

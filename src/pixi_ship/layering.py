@@ -12,13 +12,13 @@ from pixi_ship.cache import Cache
 from pixi_ship.digest import Digest
 from pixi_ship.errors import UsageError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.fetch.location import redacted_document
 from pixi_ship.layer.split import Unit, split
 from pixi_ship.lock.model import (
     CondaPackage,
     LockedPackage,
 )
 from pixi_ship.prefix.merge import Merge
+from pixi_ship.redaction import redacted_document
 from pixi_ship.selection import Options, Selection
 
 # Part of every layer's key: raise it whenever the same package would give other bytes.

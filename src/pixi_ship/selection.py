@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from pixi_ship.digest import Digest
 from pixi_ship.errors import CannotBuild, LockError
-from pixi_ship.fetch.location import redacted
 from pixi_ship.layer.compress import Compression
 from pixi_ship.lock.model import (
     LockedEnvironment,
@@ -22,6 +21,7 @@ from pixi_ship.platform import Platform, platform_of
 from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.python import PythonInfo
 from pixi_ship.recipe.paths import prefix_of
+from pixi_ship.redaction import redacted
 from pixi_ship.requirement import Requirement, check, lowest_version, requirements
 from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.workspace import Workspace

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pixi_ship.fetch.location import redacted, redacted_document, redacted_text
+from pixi_ship.redaction import redacted, redacted_document, redacted_text
 
 from ..tiny import Tiny, ship
 

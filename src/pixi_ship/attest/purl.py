@@ -9,8 +9,8 @@ import re
 from urllib.parse import quote, unquote, urlsplit
 
 from pixi_ship.digest import Digest
-from pixi_ship.fetch.location import redacted
 from pixi_ship.lock.model import CondaPackage, PypiPackage
+from pixi_ship.redaction import redacted
 
 # Channels that conda users call by a name instead of a URL.
 _NAMED_CHANNELS = ("https://conda.anaconda.org/", "https://repo.anaconda.com/pkgs/")

@@ -19,10 +19,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from pixi_ship.fetch.location import redacted
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
 from pixi_ship.recipe.activation import Activation
+from pixi_ship.redaction import redacted
 from pixi_ship.selection import Selection, way_out
 
 

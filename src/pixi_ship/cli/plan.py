@@ -19,8 +19,8 @@ from pixi_ship.cli.display import (
 )
 from pixi_ship.cli.options import SharedOptions, resolve, shared_options
 from pixi_ship.digest import Digest
-from pixi_ship.fetch.location import redacted
 from pixi_ship.layering import listing
+from pixi_ship.redaction import redacted
 from pixi_ship.registry.patience import Patience
 from pixi_ship.ship import Plan, PlannedImage, plan
 

@@ -18,8 +18,9 @@ from pixi_ship.cache import Cache
 from pixi_ship.digest import BLOCK, digest_file
 from pixi_ship.errors import DigestMismatch, FetchError
 from pixi_ship.fetch.client import pixi_client
-from pixi_ship.fetch.location import local_path, redacted, redacted_text
+from pixi_ship.fetch.location import local_path
 from pixi_ship.lock.model import LockedPackage
+from pixi_ship.redaction import redacted, redacted_text
 
 PARALLEL = 8
 MAX_ARCHIVE = 64 << 30  # bytes, where the lock does not say the size

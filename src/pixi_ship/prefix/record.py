@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pixi_ship.fetch.location import redacted
+from pixi_ship.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
 
 from pixi_ship.errors import RegistryError
-from pixi_ship.fetch.location import redacted
+from pixi_ship.redaction import redacted
 from pixi_ship.registry.credentials import Credentials
 
 MAX_TOKEN_ANSWER = 1 << 20  # bytes; who reads the answer of a token server stops there

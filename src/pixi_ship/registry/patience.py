@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from pixi_ship.fetch.location import redacted_text
+from pixi_ship.redaction import redacted_text
 
 # Statuses that say "not now" rather than "no" (RFC 9110, RFC 6585).
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})

@@ -20,8 +20,8 @@ from urllib.parse import urljoin
 import httpx
 
 from pixi_ship.errors import NotInRegistry, RegistryError
-from pixi_ship.fetch.location import redacted_text
 from pixi_ship.oci.blob import MAX_DOCUMENT
+from pixi_ship.redaction import redacted_text
 from pixi_ship.registry.certificates import tls_context
 from pixi_ship.registry.credentials import CredentialStore
 from pixi_ship.registry.login import Login
