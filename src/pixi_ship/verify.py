@@ -119,6 +119,11 @@ def _verified(
     registries: Registries,
     progress: Progress,
 ) -> Verification:
+    if asked == Asked() and not any(each.startswith("pixi-ship.") for each in image.labels):
+        raise ImageError(
+            f"{image.reference} has no labels of pixi-ship, so it was not built by it",
+            hint="if it was, and lost them, name what it should be: -e ENV --base REF",
+        )
     recorded = _recorded_options(image)
     built = _as_built(options, asked, image, recorded, workspace.root)
     selection = _selected(workspace, built, options, image, interpreters)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pixi_ship.cache import Cache
-from pixi_ship.digest import Digest
+from pixi_ship.digest import BLOCK, Digest
 from pixi_ship.errors import DigestMismatch, RegistryError
 from pixi_ship.oci.descriptor import CONFIG, Descriptor
 from pixi_ship.oci.reference import parse_reference
@@ -35,6 +35,7 @@ from .shipping import (
     offer,
     package,
     push_layout,
+    random_blob,
     settings,
 )
 from .store import Manifest
@@ -268,10 +269,34 @@ def test_a_rotten_blob_is_fetched_again(
 # Cuts and damage
 
 
+def test_what_came_before_a_cut_comes_once(tmp_path: Path) -> None:
+    """The next request asks for what is left, from the last whole block on."""
+    data = random_blob(5 * BLOCK)
+    asked: list[str | None] = []
+
+    def handle(exchange: Exchange) -> None:
+        wanted = exchange.headers.get("Range")
+        asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        rest = b"".join(data.source.read(start, 5 * BLOCK - start))
+        exchange.begin(206 if wanted else 200, [], len(rest))
+        exchange.write(rest[: 2 * BLOCK + 1000])
+        exchange.cut()
+
+    with (
+        LocalServer(handle) as server,
+        Registries(settings(), Cache(tmp_path)) as registries,
+    ):
+        store = registries.store(parse_reference(f"docker://{server.address}/a"))
+        assert b"".join(store.blob(data.descriptor).chunks()) == b"".join(data.chunks())
+    last = 5 * BLOCK - 1
+    assert asked == [None, f"bytes={2 * BLOCK}-{last}", f"bytes={4 * BLOCK}-{last}"]
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_cut_download_goes_on(tmp_path: Path, ranges: bool, seed: int) -> None:
-    """With ranges no byte that was written comes again, but for the block that was cut."""
+    """Also where the registry knows no ranges, and sends all from the beginning."""
     other = Tiny(tmp_path)
     other.lock(package(other, "large", size=6_000_000))
     other.works()
