@@ -116,14 +116,17 @@ def plan(
     with cache.in_use():
         for name in options.platforms:
             selection = select(workspace, options, name, interpreters)
+            stored = None
             try:
                 stored = registries.read(base.reference, selection.platform)
-                digest, moved = stored.root, moved_to(base, registries)
+                digest = stored.root
+                moved = moved_to(base, registries)
             except NotInRegistry:
                 raise
             except RegistryError as error:
-                stored = None
-                notes.append(f"the base was not looked at: {error}")
+                # A locked base may be known from the cache; then only its tag is not.
+                what = "base" if stored is None else "base's tag"
+                notes.append(f"the {what} was not looked at: {error}")
             images.append(_planned(selection, options, cache, stored))
     return Plan(tuple(images), base, digest, moved, tuple(dict.fromkeys(notes)))
 

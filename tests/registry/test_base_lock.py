@@ -252,8 +252,9 @@ def test_a_plan_goes_on_without_a_registry(tiny: Tiny, bases: tuple[Path, Path])
         base = base_at(registry)
     ran = plan(tiny, base, "--json")
     (warning,) = ran.document["warnings"]
-    assert warning.startswith("the base was not looked at: ")
+    assert warning.startswith("the base's tag was not looked at: ")
     assert "no connection" in warning
+    assert ran.document["base"]["digest"] == ran.document["base"]["locked"]
     (image,) = ran.document["images"]
     assert [layer["cached"] for layer in image["layers"]] == [True]
     assert plan(tiny, base).status == 0

@@ -269,7 +269,7 @@ def test_annotations_may_be_lost(case: Case, tmp_path: Path) -> None:
     case.verify(case.tampered(tmp_path / "x", edit)).holds()
 
 
-@pytest.mark.parametrize("depth", [500, *range(880, 1000, 1)])
+@pytest.mark.parametrize("depth", [500, *range(900, 1000, 9)])
 def test_a_value_of_great_depth(case: Case, tmp_path: Path, depth: int) -> None:
     """As deep as can be read, and deeper: it ends in a difference or in a sentence."""
     deep = f'"os":"linux","deep":{"[" * depth}{"]" * depth}'

@@ -116,9 +116,4 @@ def _variables(rows: Sequence[object]) -> dict[str, str]:
 def _text(value: object) -> str | None:
     if value is _ABSENT:
         return None
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except RecursionError:  # what could just be read may be too deep to write
-        return "a value too deep to write"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
