@@ -80,7 +80,7 @@ def test_a_base_in_no_registry_has_to_be_named(case: Case) -> None:
 
 
 def options(**changed: object) -> str:
-    return json.dumps({"bytecode": "x", "layer_format": 1, "max_layers": 64, **changed})
+    return json.dumps({"bytecode": "x", "layer_format": 2, "max_layers": 64, **changed})
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class TarWriter:
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         self._kinds: dict[str, bool] = {}  # path → whether it is a directory
+        self._modes: dict[str, int] = {}  # of files, for their other names
         self.files = 0
         self.listing: list[str] = []
 
@@ -52,8 +53,10 @@ class TarWriter:
             self._header(path, b"2", 0o777, 0, entry.target)
             self.listing.append(f"link 777 0 {path} -> {entry.target}")
         elif isinstance(entry, Hardlink):
-            self._header(path, b"1", 0o644, 0, entry.target)
-            self.listing.append(f"hard 644 0 {path} -> {entry.target}")
+            # Runtimes give the file the mode of its last name (Docker and podman do).
+            mode = self._modes[path] = self._modes.get(entry.target, 0o644)
+            self._header(path, b"1", mode, 0, entry.target)
+            self.listing.append(f"hard {mode:o} 0 {path} -> {entry.target}")
 
     def close(self) -> None:
         """End the tar."""
@@ -75,6 +78,7 @@ class TarWriter:
         self.listing.append(f"dir {DIRECTORY_MODE:o} 0 {path}")
 
     def _file(self, entry: File) -> None:
+        self._modes[entry.path] = entry.mode
         self._header(entry.path, b"0", entry.mode, entry.size, "")
         self.listing.append(f"file {entry.mode:o} {entry.size} {entry.path}")
         written = 0
