@@ -12,7 +12,12 @@ import tomli
 from pixi_ship.errors import UsageError, WorkspaceError
 
 MAX_MANIFEST = 16 << 20  # bytes
-_TOOL_KEYS = frozenset({"base", "compression", "max-layers", "cuda", "platform", "environment"})
+_TOOL_KEYS = frozenset(
+    {
+        *("base", "compression", "cuda", "environment", "max-layers", "platform"),
+        "squashfs-compression",
+    }
+)
 
 
 @dataclass(frozen=True)

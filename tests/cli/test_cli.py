@@ -237,7 +237,8 @@ def layer_types(layout: Path) -> set[str]:
             1,
             (
                 "error: reading {0}: [tool.pixi-ship] has no key 'bass'",
-                "  hint: known keys: base, compression, cuda, environment, max-layers, platform",
+                "  hint: known keys: base, compression, cuda, environment, max-layers, platform, "
+                "squashfs-compression",
             ),
         ),
         (
