@@ -21,6 +21,8 @@ COMMANDS = tuple(commands())
 OURS = [each for each in COMMANDS if each.words[:2] == ("pixi", "ship")]
 PLACES = ("base", "reference", "repository", "old", "new")
 MAKES = [each for each in COMMANDS if each.words[0] == "make"]
+# Commands keep the help option of their first context: without this one, -h is lost to later tests.
+ABOVE = click.Context(cli, info_name="pixi-ship", **cli.context_settings)
 
 
 def test_pages_show_commands() -> None:
@@ -36,7 +38,7 @@ def test_options_exist(command: Command) -> None:
     verb, words = cli.commands[command.words[2]], list(command.words[3:])
     while isinstance(verb, click.Group):
         verb = verb.commands[words.pop(0)]
-    with verb.make_context(verb.name, words) as context:
+    with verb.make_context(verb.name, words, parent=ABOVE) as context:
         given = context.params
     for reference in filter(None, (given.get(name) for name in PLACES)):
         parse_reference(reference)
@@ -50,7 +52,7 @@ def test_options_exist(command: Command) -> None:
 def test_a_wrong_option_would_be_found() -> None:
     """The test above is one."""
     with pytest.raises(click.NoSuchOption):
-        cli.commands["plan"].make_context("plan", ["--no-such-option"])
+        cli.commands["plan"].make_context("plan", ["--no-such-option"], parent=ABOVE)
 
 
 @pytest.mark.parametrize("command", MAKES, ids=str)
