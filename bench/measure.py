@@ -120,10 +120,11 @@ def run_apart(command: Sequence[str | Path], *, directory: Path | None = None) -
     What the system tells as a child's peak is at least what its parent had when it started it:
     from a large process the memory of small ones cannot be seen. Raises CommandFailed.
     """
-    words = [sys.executable, str(Path(__file__).resolve()), *map(str, command)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=directory)
+    apart = [sys.executable, str(Path(__file__).resolve()), *map(str, command)]
+    done = subprocess.run(apart, capture_output=True, text=True, cwd=directory)
     if done.returncode != 0:
-        raise CommandFailed(done.stderr.strip())
+        words = " ".join(str(word) for word in command)
+        raise CommandFailed(done.stderr.strip() or f"{words}\n  exit {done.returncode}")
     return Sample(**json.loads(done.stdout))
 
 
