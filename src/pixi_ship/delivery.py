@@ -19,7 +19,8 @@ from pixi_ship.progress import Progress
 from pixi_ship.registry.push import Push, Transfers
 from pixi_ship.registry.registries import Registries
 from pixi_ship.selection import Options
-from pixi_ship.sif.convert import Packs, make_sif
+from pixi_ship.sif.convert import make_sif
+from pixi_ship.sif.packs import Packs
 from pixi_ship.sif.write import write_sif_file
 
 

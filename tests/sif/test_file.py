@@ -7,7 +7,6 @@ down again byte by byte: they do not come from the code that is tested.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -15,9 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixi_ship.errors import ImageError
-from pixi_ship.sif.file import Bytes, Part, SifFile, read_sif, root_partition, write_sif
+from pixi_ship.digest import Digest
+from pixi_ship.errors import DigestMismatch, ImageError
+from pixi_ship.oci.blob import Blob, Stretch
+from pixi_ship.oci.descriptor import Descriptor
+from pixi_ship.sif.file import Part, SifFile, lay_out, read_sif, root_partition
 from pixi_ship.sif.format import ARCHITECTURES, PARTITION, DataType, PartitionType
+from pixi_ship.sif.pieces import Pieces
 
 TIME = 1_700_000_000
 TABLE, ROW = 4096, 585  # where the descriptors are, and bytes of one
@@ -50,7 +53,7 @@ ROW_FIELDS = {
 
 def written(*parts: Part, architecture: str = "amd64", time: int = TIME) -> bytes:
     file = BytesIO()
-    write_sif(parts, architecture, time, file.write)
+    lay_out(parts, architecture, time).copy_to(file.write)
     return file.getvalue()
 
 
@@ -71,10 +74,10 @@ def put(tmp_path: Path, data: bytes) -> SifFile:
 
 def parts() -> tuple[Part, ...]:
     return (
-        Part(DataType.DEFINITION, "Singularity", Bytes(b"bootstrap: docker\n")),
-        Part(DataType.JSON, "oci-config.json", Bytes(b"{}")),
-        root_partition(Bytes(b"hsqs" + bytes(5000)), "arm64"),
-        Part(DataType.GENERIC, "ünïcode", Bytes(b"")),
+        Part(DataType.DEFINITION, "Singularity", Pieces.of(b"bootstrap: docker\n")),
+        Part(DataType.JSON, "oci-config.json", Pieces.of(b"{}")),
+        root_partition(Pieces.of(b"hsqs" + bytes(5000)), "arm64"),
+        Part(DataType.GENERIC, "ünïcode", Pieces.of(b"")),
     )
 
 
@@ -130,7 +133,7 @@ def test_every_field_of_the_descriptors() -> None:
 
 
 def test_the_root_partition_says_what_it_is() -> None:
-    extra = root_partition(Bytes(b"x"), "arm64").extra
+    extra = root_partition(Pieces.of(b"x"), "arm64").extra
     assert (number(extra, 0, 4), number(extra, 4, 4), extra[8:]) == (1, 2, b"04\0")
 
 
@@ -155,7 +158,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert found.root is found.objects[2]
     assert found.root.offset % 4096 == 0
     assert found.root.partition == (1, 2)
-    assert b"".join(found.read(found.root)) == b"hsqs" + bytes(5000)
+    assert found.read(found.root) == b"hsqs" + bytes(5000)
     assert found.named("oci-config.json") == b"{}"
     assert found.named("ünïcode") == b""
     assert found.named("rootfs") is None, "a partition is no document"
@@ -169,7 +172,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 @st.composite
 def any_part(draw: st.DrawFn) -> Part:
-    body = Bytes(draw(st.binary(max_size=9000)))
+    body = Pieces.of(draw(st.binary(max_size=9000)))
     if draw(st.booleans()):
         purpose = draw(st.sampled_from([PartitionType.DATA, PartitionType.OVERLAY]))
         extra = PARTITION.pack(1, purpose, b"02\0")
@@ -184,7 +187,6 @@ def test_any_parts_are_read_back(
     data = written(*given_parts)
     assert data == written(*given_parts)
     found = put(tmp_path_factory.mktemp("any"), data)
-    found.path.unlink()
     assert len(found.objects) == len(given_parts)
     end = max(48, len(given_parts)) * ROW + TABLE
     for each, part in zip(found.objects, given_parts, strict=True):
@@ -209,7 +211,7 @@ def test_the_time_is_the_one_given() -> None:
 
 
 def test_a_name_that_is_too_long_is_cut(tmp_path: Path) -> None:
-    data = written(Part(DataType.GENERIC, "é" * 100, Bytes(b"x")))
+    data = written(Part(DataType.GENERIC, "é" * 100, Pieces.of(b"x")))
     assert data[TABLE + 73 + 127] == 0
     (found,) = put(tmp_path, data).objects
     assert found.name.startswith("é" * 63)
@@ -218,31 +220,32 @@ def test_a_name_that_is_too_long_is_cut(tmp_path: Path) -> None:
 def test_a_sif_without_a_root(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="has no root filesystem"):
         _ = put(tmp_path, written(*parts()[:2])).root
-    other = Part(DataType.PARTITION, "ext3", Bytes(b"x"), PARTITION.pack(2, 2, b"02\0"))
+    other = Part(DataType.PARTITION, "ext3", Pieces.of(b"x"), PARTITION.pack(2, 2, b"02\0"))
     with pytest.raises(ImageError, match="no squashfs"):
         _ = put(tmp_path, written(other)).root
 
 
-@dataclass(frozen=True)
-class Huge:
-    """A body that is not written: a hole in the file."""
-
-    size: int
-
-    def copy_to(self, write: Callable[[bytes], object]) -> None:
-        return None
-
-
 def test_a_large_object_is_not_read_whole(tmp_path: Path) -> None:
     size = 33 << 20
-    data = written(Part(DataType.GENERIC, "huge", Huge(size)))
-    path = tmp_path / "huge.sif"
-    with path.open("wb") as file:
-        file.write(data)
-        file.truncate(len(data) + size)
-    found = read_sif(path)
+    found = put(tmp_path, written(Part(DataType.GENERIC, "huge", Pieces.of(bytes(size)))))
     with pytest.raises(ImageError, match=f"'huge' has {size} bytes"):
         found.named("huge")
+
+
+def test_pieces_are_read_from_anywhere(tmp_path: Path) -> None:
+    """What a registry asks for after a cut is what the file has there."""
+    (tmp_path / "blob").write_bytes(b"in a file")
+    blob = Blob(Descriptor("", Digest.of(b"in a file"), 9), Stretch(tmp_path / "blob"))
+    pieces = Pieces.of(b"first", b"", blob, b"last")
+    whole = b"firstin a filelast"
+    assert pieces.size == len(whole)
+    assert pieces.digest() == Digest.of(whole)
+    for start in range(len(whole) + 2):
+        for size in range(len(whole) + 2):
+            assert b"".join(pieces.read(start, size)) == whole[start : start + size]
+    (tmp_path / "blob").write_bytes(b"IN A FILE")
+    with pytest.raises(DigestMismatch):
+        pieces.digest()
 
 
 @pytest.mark.parametrize("end", [0, 1, 31, 127])

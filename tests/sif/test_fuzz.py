@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pixi_ship.sif.file import Bytes, Part, root_partition, write_sif
+from pixi_ship.sif.file import Part, lay_out, root_partition
 from pixi_ship.sif.format import DESCRIPTOR, HEADER, PARTITION, TABLE_OFFSET, DataType
+from pixi_ship.sif.pieces import Pieces
 from pixi_ship.squashfs.format import SquashfsCompression
 
 from ..squashfs.mutations import survive
@@ -29,14 +30,14 @@ def sif(tmp_path: Path) -> Path:
     sketch.symlink("sh", "bin/sh")
     squashfs = sketch.write(tmp_path / "root.squashfs").read_bytes()
     parts = [
-        Part(DataType.DEFINITION, "Singularity", Bytes(b"bootstrap: docker\n")),
-        Part(DataType.JSON, "oci-config.json", Bytes(b'{"os":"linux"}')),
-        root_partition(Bytes(squashfs), "amd64"),
-        Part(DataType.GENERIC, "notes", Bytes(b"x" * 5000)),
+        Part(DataType.DEFINITION, "Singularity", Pieces.of(b"bootstrap: docker\n")),
+        Part(DataType.JSON, "oci-config.json", Pieces.of(b'{"os":"linux"}')),
+        root_partition(Pieces.of(squashfs), "amd64"),
+        Part(DataType.GENERIC, "notes", Pieces.of(b"x" * 5000)),
     ]
     path = tmp_path / "image.sif"
     with path.open("wb") as file:
-        write_sif(parts, "amd64", 1_700_000_000, file.write)
+        lay_out(parts, "amd64", 1_700_000_000).copy_to(file.write)
     return path
 
 

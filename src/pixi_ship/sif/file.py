@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pixi_ship.errors import ImageError
+from pixi_ship.oci.blob import Source, Stretch
 from pixi_ship.sif.format import (
     ARCHITECTURES,
     DESCRIPTOR,
@@ -22,35 +22,11 @@ from pixi_ship.sif.format import (
     Header,
     PartitionType,
 )
+from pixi_ship.sif.pieces import Piece, Pieces
 
 _MAX_DOCUMENT = 32 << 20  # bytes of an object that is read whole
-
-
-class Body(Protocol):
-    """The bytes of a data object."""
-
-    @property
-    def size(self) -> int:
-        """How many."""
-
-    def copy_to(self, write: Callable[[bytes], object]) -> None:
-        """Write them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """A small object at hand."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """How many bytes."""
-        return len(self.data)
-
-    def copy_to(self, write: Callable[[bytes], object]) -> None:
-        """Write them."""
-        write(self.data)
+# Header and table as Apptainer and we write them; read at once, for a registry's sake.
+_USUAL_HEAD = TABLE_OFFSET + SLOTS * DESCRIPTOR.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +35,7 @@ class Part:
 
     kind: DataType
     name: str
-    body: Body
+    body: Pieces
     extra: bytes = b""
 
     @property
@@ -68,7 +44,7 @@ class Part:
         return PAGE if self.kind is DataType.PARTITION else 1
 
 
-def root_partition(body: Body, architecture: str) -> Part:
+def root_partition(body: Pieces, architecture: str) -> Part:
     """The squashfs that is the root filesystem; architecture: as OCI calls it."""
     extra = PARTITION.pack(SQUASHFS, PartitionType.PRIMARY, architecture_number(architecture))
     return Part(DataType.PARTITION, "rootfs", body, extra)
@@ -85,24 +61,23 @@ def architecture_number(architecture: str) -> bytes:
         ) from None
 
 
-def write_sif(
-    parts: Sequence[Part], architecture: str, time: int, write: Callable[[bytes], object]
-) -> None:
-    """Write a SIF front to back; the same parts and time give the same bytes.
+def lay_out(parts: Sequence[Part], architecture: str, time: int) -> Pieces:
+    """A SIF, front to back; the same parts and time give the same bytes.
 
     architecture: as OCI calls it. time: seconds since 1970, of header and objects.
     """
     slots = max(SLOTS, len(parts))
     data_offset = at = TABLE_OFFSET + slots * DESCRIPTOR.size
-    descriptors = []
+    table: list[bytes] = []
+    bodies: list[Piece] = []
     for number, part in enumerate(parts, 1):
         skipped = -at % part.alignment
         start, size = at + skipped, part.body.size
-        descriptors.append(
-            Descriptor(
-                part.kind, number, start, size, size + skipped, part.name, part.extra, time, time
-            )
+        descriptor = Descriptor(
+            part.kind, number, start, size, size + skipped, part.name, part.extra, time, time
         )
+        table.append(descriptor.pack())
+        bodies += [bytes(skipped), *part.body.pieces]
         at = start + size
     header = Header(
         architecture=architecture_number(architecture),
@@ -115,19 +90,16 @@ def write_sif(
         data_offset=data_offset,
         data_size=at - data_offset,
     )
-    write(header.pack() + bytes(TABLE_OFFSET - HEADER.size))
-    write(b"".join(each.pack() for each in descriptors))
-    write(bytes((slots - len(parts)) * DESCRIPTOR.size))
-    for part, descriptor in zip(parts, descriptors, strict=True):
-        write(bytes(descriptor.padded - descriptor.size))
-        part.body.copy_to(write)
+    head = header.pack().ljust(TABLE_OFFSET, b"\0") + b"".join(table)
+    return Pieces((head.ljust(data_offset, b"\0"), *bodies))
 
 
 @dataclass(frozen=True, slots=True)
 class SifFile:
-    """A SIF on disk, its table checked against the file's size."""
+    """A SIF somewhere, its table checked against its size in bytes."""
 
-    path: Path
+    source: Source
+    size: int
     header: Header
     objects: tuple[Descriptor, ...]
 
@@ -143,45 +115,57 @@ class SifFile:
         for each in self.objects:
             if each.partition is not None and each.partition[1] == PartitionType.PRIMARY:
                 if each.partition[0] != SQUASHFS:
-                    raise ImageError(f"reading {self.path}: its root filesystem is no squashfs")
+                    raise ImageError(
+                        f"reading {self.source.name}: its root filesystem is no squashfs"
+                    )
                 return each
-        raise ImageError(f"reading {self.path}: it has no root filesystem")
+        raise ImageError(f"reading {self.source.name}: it has no root filesystem")
 
     def named(self, name: str) -> bytes | None:
         """A small object by its name; None where there is none."""
         for each in self.objects:
             if each.name == name and each.kind != DataType.PARTITION:
-                return b"".join(self.read(each))
+                return self.read(each)
         return None
 
-    def read(self, found: Descriptor) -> Iterator[bytes]:
+    def read(self, found: Descriptor) -> bytes:
         """The bytes of a small object; raises ImageError where it is not small."""
         if found.size > _MAX_DOCUMENT:
-            raise ImageError(f"reading {self.path}: {found.name!r} has {found.size} bytes")
-        with self.path.open("rb") as file:
-            file.seek(found.offset)
-            yield file.read(found.size)
+            raise ImageError(f"reading {self.source.name}: {found.name!r} has {found.size} bytes")
+        data = b"".join(self.source.read(found.offset, found.size))
+        if len(data) != found.size:
+            raise ImageError(f"reading {self.source.name}: {found.name!r} ends too early")
+        return data
 
 
 def read_sif(path: Path) -> SifFile:
-    """Open a SIF; raises ImageError for what is none, or does not hold what its table says."""
+    """Open a SIF file; raises ImageError as :func:`read_sif_from` does."""
     try:
-        with path.open("rb") as file:
-            end = file.seek(0, 2)
-            file.seek(0)
-            header = Header.unpack(file.read(HEADER.size), str(path))
-            file.seek(header.table_offset)
-            table = file.read(header.slots * DESCRIPTOR.size)
+        size = path.stat().st_size
+        return read_sif_from(Stretch(path), size)
     except OSError as error:
         raise ImageError(f"reading {path}: {error.strerror or error}") from error
-    if len(table) < header.slots * DESCRIPTOR.size:
-        raise ImageError(f"reading {path}: its table of descriptors ends too early")
+
+
+def read_sif_from(source: Source, size: int) -> SifFile:
+    """Read header and table of a SIF of ``size`` bytes, wherever it lies.
+
+    Raises ImageError for what is none, or does not hold what its table says.
+    """
+    head = b"".join(source.read(0, min(size, _USUAL_HEAD)))
+    header = Header.unpack(head, source.name)
+    table_size = header.slots * DESCRIPTOR.size
+    table = head[header.table_offset : header.table_offset + table_size]
+    if len(table) < table_size:
+        table = b"".join(source.read(header.table_offset, table_size))
+    if len(table) < table_size:
+        raise ImageError(f"reading {source.name}: its table of descriptors ends too early")
     objects = []
-    for at in range(0, len(table), DESCRIPTOR.size):
+    for at in range(0, table_size, DESCRIPTOR.size):
         found = Descriptor.unpack(table[at : at + DESCRIPTOR.size])
         if found is None:
             continue
-        if found.offset < HEADER.size or found.size < 0 or found.offset + found.size > end:
-            raise ImageError(f"reading {path}: object {found.number} lies outside the file")
+        if found.offset < HEADER.size or found.size < 0 or found.offset + found.size > size:
+            raise ImageError(f"reading {source.name}: object {found.number} lies outside the file")
         objects.append(found)
-    return SifFile(path, header, tuple(objects))
+    return SifFile(source, size, header, tuple(objects))

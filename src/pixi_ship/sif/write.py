@@ -27,7 +27,7 @@ def write_sif_file(
                 file.write(data)
                 report(len(data))
 
-            image.copy_to(write)
+            image.pieces.copy_to(write)
     except OSError as error:
         space = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise ImageError(
