@@ -63,6 +63,25 @@ class InMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A source whose readers are watched: ``report`` gets each number of bytes read."""
+
+    source: Source
+    report: Callable[[int], None]
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.source.name
+
+    def read(self, start: int, size: int) -> Iterator[bytes]:
+        """Read, and say so."""
+        for chunk in self.source.read(start, size):
+            self.report(len(chunk))
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A descriptor, and where its bytes lie."""
 

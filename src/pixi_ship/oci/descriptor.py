@@ -14,8 +14,10 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+LAYER_SIF = "application/vnd.sylabs.sif.layer.v1.sif"
 
 MANIFESTS = frozenset({MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"})
+CONFIGS = frozenset({CONFIG, "application/vnd.docker.container.image.v1+json"})
 INDEXES = frozenset({INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"})
 # Docker's names for the same bytes; an OCI manifest must use OCI's.
 _OCI_LAYERS = {
@@ -30,13 +32,21 @@ _OCI_LAYERS = {
 _MAX_SIZE = 1 << 50  # bytes; larger ones are jokes
 
 
-def layer_media_type(media_type: str) -> str:
-    """The OCI name of a layer's media type; raises ImageError for what is not a layer."""
+def layer_media_type(media_type: str, where: str) -> str:
+    """The OCI name of a layer's media type; raises ImageError for what is not a layer.
+
+    where: the image, for the error.
+    """
+    if media_type == LAYER_SIF:
+        raise ImageError(
+            f"{where} is a SIF, not an image in layers", hint="name it by oras:// instead"
+        )
     try:
         return _OCI_LAYERS[media_type]
     except KeyError:
         raise ImageError(
-            f"a layer has media type {media_type!r}, want a tar, plain or with gzip or zstd"
+            f"reading {where}: a layer has media type {media_type!r}, want a tar, plain or "
+            "with gzip or zstd"
         ) from None
 
 

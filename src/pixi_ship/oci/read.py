@@ -52,6 +52,10 @@ def read_images(reference: Reference, platform: Platform | None = None) -> list[
                 return [_from_docker_archive(reference, platform, find)]
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ImageError(f"reading {reference}: a field is missing or odd ({error})") from error
+    if reference.transport in (Transport.SIF, Transport.ORAS):
+        raise UsageError(
+            f"{reference} is a SIF, which has no layers", hint="name the image it was made from"
+        )
     raise UsageError(f"{reference} is no image on this machine")
 
 
@@ -197,7 +201,10 @@ def _from_docker_archive(
 
 
 def _has_tag(tags: list[str], wanted: str) -> bool:
-    return any(tag == wanted or tag.endswith((f"/{wanted}", f":{wanted}")) for tag in tags)
+    # A name without a tag is "latest", as "docker save" and our own writer put it down.
+    named = (wanted,) if ":" in wanted else (wanted, f"{wanted}:latest")
+    ends = (*(f"/{each}" for each in named), f":{wanted}")
+    return any(tag in named or tag.endswith(ends) for tag in tags)
 
 
 def _archived_layer(place: _Place, diff_id: Digest) -> Layer:

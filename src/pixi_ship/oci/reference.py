@@ -19,6 +19,7 @@ class Transport(StrEnum):
     DOCKER_ARCHIVE = "docker-archive"
     DOCKER = "docker"
     SIF = "sif"
+    ORAS = "oras"
     SCRATCH = "scratch"
 
 
@@ -29,7 +30,11 @@ _NAME_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_NAME_PART}(?:/{_NAME_PART})*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?\Z")
-_KNOWN = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], sif:FILE, docker://REF"
+_REMOTE = frozenset({Transport.DOCKER, Transport.ORAS})
+_KNOWN = (
+    "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], sif:FILE, docker://REF, "
+    "oras://REF"
+)
 _DOCKER_HUB = "docker.io"
 
 
@@ -37,8 +42,8 @@ _DOCKER_HUB = "docker.io"
 class Reference:
     """A place for an image.
 
-    path: a directory, a file, or for ``docker://`` host and repository. digest: the image that
-    a registry's reference insists on; it wins over the tag.
+    path: a directory, a file, or in a registry host and repository. digest: the image that a
+    registry's reference insists on; it wins over the tag.
     """
 
     transport: Transport
@@ -49,10 +54,15 @@ class Reference:
     def __str__(self) -> str:
         if self.transport is Transport.SCRATCH:
             return "scratch"
-        slashes = "//" if self.transport is Transport.DOCKER else ""
+        slashes = "//" if self.in_registry else ""
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.transport.value}:{slashes}{self.path}{tag}{digest}"
+
+    @property
+    def in_registry(self) -> bool:
+        """Whether it is a place in a registry."""
+        return self.transport in _REMOTE
 
     @property
     def host(self) -> str:
@@ -66,7 +76,7 @@ class Reference:
 
     def anchored(self, root: Path) -> Reference:
         """The reference with a relative path counted from ``root``; others unchanged."""
-        if self.transport in (Transport.SCRATCH, Transport.DOCKER):
+        if self.transport is Transport.SCRATCH or self.in_registry:
             return self
         return replace(self, path=str(root / self.path))
 
@@ -86,8 +96,8 @@ def parse_reference(text: str) -> Reference:
     if not colon or name not in (*Transport,) or name == "scratch" or not rest:
         raise UsageError(f"{text!r} is not a reference", hint=f"want one of {_KNOWN}")
     transport = Transport(name)
-    if transport is Transport.DOCKER:
-        return _parse_registry(text, rest)
+    if transport in _REMOTE:
+        return _parse_registry(transport, text, rest)
     if transport is Transport.SIF:
         return Reference(transport, rest)
     # As skopeo does: the path ends at the first colon, all after it is the tag.
@@ -101,9 +111,9 @@ def parse_reference(text: str) -> Reference:
     return Reference(transport, path, tag or None)
 
 
-def _parse_registry(text: str, rest: str) -> Reference:
+def _parse_registry(transport: Transport, text: str, rest: str) -> Reference:
     """``//HOST/NAME[:TAG][@DIGEST]``; without a host Docker Hub is meant, as everywhere."""
-    hint = "want docker://HOST/NAME:TAG or docker://HOST/NAME@sha256:DIGEST"
+    hint = f"want {transport}://HOST/NAME:TAG or {transport}://HOST/NAME@sha256:DIGEST"
     if not rest.startswith("//"):
         raise UsageError(f"{text!r} is not a reference", hint=hint)
     name, at, digest_text = rest[2:].partition("@")
@@ -120,7 +130,7 @@ def _parse_registry(text: str, rest: str) -> Reference:
         raise UsageError(f"{text!r} is not a reference: {error}", hint=hint) from None
     if not tag and digest is None:
         tag = "latest"
-    return Reference(Transport.DOCKER, f"{host}/{repository}", tag or None, digest)
+    return Reference(transport, f"{host}/{repository}", tag or None, digest)
 
 
 def _host_and_repository(name: str) -> tuple[str, str]:

@@ -107,18 +107,19 @@ def _images_of(
 def _image(
     root: Descriptor, manifest: bytes, document: Mapping[str, Any], store: Store, where: str
 ) -> StoredImage:
+    rows = document["layers"]
+    blobs = []
+    for row in rows if isinstance(rows, list) else []:
+        raw = Descriptor.from_json(row, where)
+        descriptor = Descriptor(layer_media_type(raw.media_type, where), raw.digest, raw.size)
+        blobs.append(store.blob(descriptor))
     raw_config = store.blob(Descriptor.from_json(document["config"], where)).document()
     config = parsed(raw_config, f"{where}: config")
     diff_ids = diff_ids_of(config, where)
-    rows = document["layers"]
-    if not isinstance(rows, list) or len(rows) != len(diff_ids):
+    if len(blobs) != len(diff_ids):
         raise ImageError(f"reading {where}: manifest and config count different layers")
-    layers = []
-    for row, diff_id in zip(rows, diff_ids, strict=True):
-        raw = Descriptor.from_json(row, where)
-        descriptor = Descriptor(layer_media_type(raw.media_type), raw.digest, raw.size)
-        layers.append(Layer(store.blob(descriptor), diff_id))
-    return StoredImage(where, manifest, raw_config, config, tuple(layers), root.digest, root.digest)
+    layers = tuple(map(Layer, blobs, diff_ids))
+    return StoredImage(where, manifest, raw_config, config, layers, root.digest, root.digest)
 
 
 def _platforms_of(index: Mapping[str, object], where: str) -> list[tuple[str, Descriptor]]:

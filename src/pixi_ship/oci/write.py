@@ -25,7 +25,7 @@ from pixi_ship.tree import Directory, Entry, File
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _Report = Callable[[int], None]
-_SINGLE = frozenset({Transport.DOCKER_ARCHIVE, Transport.SIF})
+_SINGLE = frozenset({Transport.DOCKER_ARCHIVE, Transport.SIF, Transport.ORAS})
 
 
 def write_image(
@@ -67,15 +67,14 @@ def check_writable(reference: Reference, platforms: int = 1) -> None:
         raise UsageError("'scratch' is a base, not a place to write to")
     if reference.transport in _SINGLE and platforms > 1:
         raise UsageError(
-            f"writing {reference}: a {reference.transport} file holds one platform, "
-            f"not {platforms}",
+            f"writing {reference}: it can hold one platform, not {platforms}",
             hint="write an oci: layout, or push to a registry",
         )
-    if reference.transport is Transport.DOCKER:
+    if reference.in_registry:
         if reference.digest is not None:
             raise UsageError(
                 f"writing {reference}: a digest follows from the image, it cannot be chosen",
-                hint="name a tag: docker://HOST/NAME:TAG",
+                hint=f"name a tag: {reference.transport}://HOST/NAME:TAG",
             )
         return
     path = Path(reference.path)

@@ -13,7 +13,7 @@ from pixi_ship.cache import FETCHED_BLOB, Cache
 from pixi_ship.digest import Digest, digest_file
 from pixi_ship.errors import DigestMismatch
 from pixi_ship.oci.blob import Blob, Stretch
-from pixi_ship.oci.descriptor import INDEX, MANIFEST, Descriptor
+from pixi_ship.oci.descriptor import CONFIGS, INDEX, MANIFEST, Descriptor
 from pixi_ship.oci.reference import Reference
 from pixi_ship.oci.stored import StoredImage, images_of
 from pixi_ship.platform import Platform
@@ -35,6 +35,10 @@ class RemoteBlob:
     def read(self, start: int, size: int) -> Iterator[bytes]:
         """Stream; raises RegistryError."""
         return self.repository.read_blob(self.descriptor, start, size)
+
+    def takes_ranges(self) -> bool:
+        """Whether reading from the middle costs no more than what is read."""
+        return self.repository.takes_ranges(self.descriptor)
 
 
 @dataclass(slots=True)
@@ -123,7 +127,8 @@ class RegistryStore:
         """A config or layer."""
         remote = RemoteBlob(self.repository, descriptor)
         cached = self.cache.blob(descriptor.digest)
-        if self.keep or _holds(cached, descriptor):
+        keep = self.keep or descriptor.media_type in CONFIGS
+        if keep or _holds(cached, descriptor):
             return Blob(descriptor, CachedBlob(remote, self.cache))
         return Blob(descriptor, remote)
 

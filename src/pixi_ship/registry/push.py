@@ -18,6 +18,7 @@ from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.blob import Blob
 from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.oci.image import Image, ImageIndex
+from pixi_ship.oci.sif_artifact import SifArtifact
 from pixi_ship.registry.attach import attach
 from pixi_ship.registry.pull import CachedBlob, RemoteBlob
 from pixi_ship.registry.repository import Repository
@@ -115,8 +116,16 @@ class Push:
             self._put(document)
         for artifact in artifacts:
             attach(artifact, self.repository)
-        if self.repository.head(tag) != image.descriptor:
-            self.repository.put_manifest(image.manifest, image.descriptor.media_type, tag)
+        self._set_tag(tag, image)
+
+    def finish_sif(self, sif: SifArtifact, tag: str) -> None:
+        """Push a SIF, and set the tag to it."""
+        self._all(sif.blobs)
+        self._set_tag(tag, sif)
+
+    def _set_tag(self, tag: str, named: Image | ImageIndex | SifArtifact) -> None:
+        if self.repository.head(tag) != named.descriptor:
+            self.repository.put_manifest(named.manifest, named.descriptor.media_type, tag)
 
     def _all(self, blobs: Sequence[Blob]) -> None:
         for blob in blobs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -123,6 +124,20 @@ class Repository:
             except Cut as cut:
                 failures = cut.cost + (0 if start > before else failures)
                 self.session.pause(self._reading(descriptor), failures, cut)
+
+    def takes_ranges(self, descriptor: Descriptor) -> bool:
+        """Whether a stretch of a blob comes alone, and not behind all the bytes before it."""
+        call = Call(
+            method="GET",
+            path=self.path("blobs", str(descriptor.digest)),
+            doing=self._reading(descriptor),
+            scopes=self.pull,
+            headers={"Range": "bytes=1-1"},
+            wanted=frozenset({200, 206, 416}),
+        )
+        with suppress(Cut), self.session.open(call) as response:
+            return response.status_code == httpx.codes.PARTIAL_CONTENT
+        return False  # then the whole blob is the safer way
 
     def _stream(self, descriptor: Descriptor, start: int, end: int) -> Iterator[bytes]:
         whole = start == 0 and end == descriptor.size
