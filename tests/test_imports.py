@@ -50,7 +50,7 @@ BESIDE = {
 # From here on each may also import what stands above it in this list.
 STEPS = (
     *("selection", "layering", "bases", "delivery", "builder", "assembly", "build_record"),
-    *("ship", "verify", "inspection"),
+    *("ship", "convert", "pull", "verify", "inspection"),
 )
 ALLOWED |= BESIDE
 ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}

@@ -19,9 +19,11 @@ from pixi_ship.progress import Progress
 from pixi_ship.registry.push import Push, Transfers
 from pixi_ship.registry.registries import Registries
 from pixi_ship.selection import Options
-from pixi_ship.sif.convert import make_sif
+from pixi_ship.sif.convert import SifImage, make_sif
 from pixi_ship.sif.packs import Packs
-from pixi_ship.sif.write import write_sif_file
+from pixi_ship.sif.write import sif_artifact, write_sif_file
+
+_SIFS = frozenset({Transport.SIF, Transport.ORAS})
 
 
 class Delivery:
@@ -37,12 +39,13 @@ class Delivery:
         self._pushes: dict[Reference, Push] = {
             reference: registries.push(reference, progress.written)
             for reference in options.to
-            if reference.transport is Transport.DOCKER
+            if reference.in_registry
         }
+        images = {ref: x for ref, x in self._pushes.items() if ref.transport is Transport.DOCKER}
+        self._images = tuple(images.values())
         # Of a registry's repositories one gets the bytes, the others mount them from it.
-        hosts = {reference.host: push for reference, push in reversed(self._pushes.items())}
-        self._first = tuple(hosts.values())
-        wants_sif = any(each.transport is Transport.SIF for each in options.to)
+        self._first = tuple({ref.host: x for ref, x in reversed(images.items())}.values())
+        wants_sif = any(each.transport in _SIFS for each in options.to)
         self._packs = Packs(cache, options.squashfs, options.workers) if wants_sif else None
 
     def __enter__(self) -> Delivery:
@@ -68,12 +71,12 @@ class Delivery:
     def has(self, layer: KnownLayer) -> bool:
         """Whether every output has the layer; layouts and archives need its bytes in any case."""
         kinds = {reference.transport for reference in self._options.to}
-        if not kinds or not kinds <= {Transport.DOCKER, Transport.SIF}:
+        if not kinds or not kinds <= {Transport.DOCKER, *_SIFS}:
             return False
         if self._packs and not self._packs.has(layer.diff_id):
             return False
         descriptor = self._descriptor(layer)
-        return all(push.has(descriptor) for push in self._pushes.values())
+        return all(push.has(descriptor) for push in self._images)
 
     def add(self, layer: KnownLayer) -> None:
         """Begin to push and to pack a layer."""
@@ -93,22 +96,25 @@ class Delivery:
 
     def finish(self, image: Image | ImageIndex, artifacts: Sequence[Artifact] = ()) -> None:
         """Write the files, then set the tags; registries also keep the artifacts."""
+        sif = self._sif(image)
         for reference in self._options.to:
-            if reference.transport is Transport.SIF:
-                self._write_sif(image, reference)
+            if reference.transport is Transport.SIF and sif:
+                write_sif_file(sif, reference, self._progress.written)
             elif reference not in self._pushes:
                 write_image(image, reference, self._progress.written)
         for reference, push in self._pushes.items():
-            push.finish(image, reference.tag or "latest", artifacts)
+            tag = reference.tag or "latest"
+            if reference.transport is Transport.ORAS and sif:
+                push.finish_sif(sif_artifact(sif, reference), tag)
+            else:
+                push.finish(image, tag, artifacts)
 
-    def _write_sif(self, image: Image | ImageIndex, reference: Reference) -> None:
+    def _sif(self, image: Image | ImageIndex) -> SifImage | None:
         if self._packs is None:
-            raise AssertionError("there are packs where a SIF is wanted")
+            return None
         (only,) = image.images
-        made = make_sif(
-            only.layers, parsed(only.config, "the config"), str(only.digest), self._packs
-        )
-        write_sif_file(made, reference, self._progress.written)
+        config = parsed(only.config, "the config")
+        return make_sif(only.layers, config, str(only.digest), self._packs)
 
     def _descriptor(self, layer: KnownLayer) -> Descriptor:
         return Descriptor(self._options.compression.media_type, layer.digest, layer.size)

@@ -10,10 +10,12 @@ import click
 
 from pixi_ship.cli.build import build_command
 from pixi_ship.cli.cache import cache_group
+from pixi_ship.cli.convert import convert_command
 from pixi_ship.cli.diff import diff_command
 from pixi_ship.cli.inspect import inspect_command
 from pixi_ship.cli.ls import ls_command
 from pixi_ship.cli.plan import plan_command
+from pixi_ship.cli.pull import pull_command
 from pixi_ship.cli.verify import verify_command
 from pixi_ship.errors import PixiShipError
 from pixi_ship.version import __version__
@@ -27,6 +29,8 @@ def cli() -> None:
 
 cli.add_command(plan_command)
 cli.add_command(build_command)
+cli.add_command(convert_command)
+cli.add_command(pull_command)
 cli.add_command(verify_command)
 cli.add_command(inspect_command)
 cli.add_command(diff_command)

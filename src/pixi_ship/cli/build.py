@@ -19,11 +19,12 @@ from pixi_ship.cli.display import (
     progress,
     warnings,
 )
-from pixi_ship.cli.options import SharedOptions, resolve, shared_options
+from pixi_ship.cli.options import SharedOptions, resolve, shared_options, squashfs_warnings
 from pixi_ship.digest import Digest
 from pixi_ship.errors import UsageError
-from pixi_ship.oci.reference import Reference
+from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.registry.push import Transfers
+from pixi_ship.selection import Options
 from pixi_ship.ship import Build, BuiltImage, build
 from pixi_ship.statements import Statement
 
@@ -37,7 +38,8 @@ _BILLS = (Attestation.SPDX, Attestation.CYCLONEDX)
     metavar="REF",
     multiple=True,
     help="Where the image goes: docker://HOST/NAME[:TAG], oci:DIR[:TAG], "
-    "oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or sif:FILE. May be repeated.",
+    "oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], sif:FILE, or oras://HOST/NAME[:TAG] for "
+    "the SIF in a registry. May be repeated.",
 )
 @click.option(
     "--cache-from",
@@ -92,7 +94,7 @@ def build_command(
             watcher,
             statements,
         )
-    found = _warnings(made)
+    found = _warnings(made, request.options)
     if as_json:
         print_json(_json(made, request.options.to, found))
     else:
@@ -108,11 +110,13 @@ def _statement(text: str, known: tuple[Attestation, ...]) -> Statement:
     return Statement(Attestation(name), Path(path) if path else None)
 
 
-def _warnings(made: Build) -> list[str]:
+def _warnings(made: Build, options: Options) -> list[str]:
     found: list[str] = []
     for each in made.images:
         found += warnings(each.selection, each.merge)
         found += activation_warnings(each.assembled.activation)
+    if any(each.transport in (Transport.SIF, Transport.ORAS) for each in options.to):
+        found += squashfs_warnings(options.squashfs)
     return list(dict.fromkeys(found))
 
 

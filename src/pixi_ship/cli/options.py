@@ -83,6 +83,12 @@ _ENVIRONMENT = (
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
 )
 
+squashfs_option = click.option(
+    "--squashfs-compression",
+    type=click.Choice([each.value for each in SquashfsCompression]),
+    help="How a SIF is compressed; every Apptainer reads gzip.  [default: gzip]",
+)
+
 _BUILDING = (
     click.option(
         "--base-lock/--no-base-lock",
@@ -98,11 +104,7 @@ _BUILDING = (
         type=click.Choice([each.value for each in Compression]),
         help="How layers are compressed; every runtime reads gzip.  [default: gzip]",
     ),
-    click.option(
-        "--squashfs-compression",
-        type=click.Choice([each.value for each in SquashfsCompression]),
-        help="How a sif: file is compressed; every Apptainer reads gzip.  [default: gzip]",
-    ),
+    squashfs_option,
     click.option(
         "--max-layers",
         type=click.IntRange(2, 126),
@@ -196,7 +198,7 @@ def resolve(
         or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
         offline=offline,
         compile_bytecode=given["compile_bytecode"],
-        workers=workers or _cores(),
+        workers=workers or cores(),
         created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
     )
     cache = Cache(cache_directory(given["cache_dir"]))
@@ -259,7 +261,8 @@ def _base(given: str | None, workspace: Workspace) -> Reference:
     return parse_reference(written).anchored(workspace.root)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
@@ -291,6 +294,16 @@ def _squashfs(text: str) -> SquashfsCompression:
         raise UsageError(
             f"squashfs-compression {text!r} is not known", hint="want one of gzip, xz, zstd"
         ) from None
+
+
+def squashfs_warnings(compression: SquashfsCompression) -> list[str]:
+    """What to say of a SIF that not every site can mount."""
+    if compression is SquashfsCompression.GZIP:
+        return []
+    return [
+        f"the SIF is compressed by {compression}: only nodes whose kernel or squashfuse knows "
+        "it can run it, gzip is known by all"
+    ]
 
 
 def _integer(name: str, text: str) -> int:

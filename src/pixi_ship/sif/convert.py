@@ -34,11 +34,14 @@ _MAX_PACKS = 1000  # listed in a SIF
 
 @dataclass(frozen=True, slots=True)
 class SifImage:
-    """A SIF about to be written. packed: layers in it; reused: of them, packed before."""
+    """A SIF about to be written.
+
+    created: RFC 3339, where the image says it. packs: of its layers, in their order.
+    """
 
     pieces: Pieces
-    packed: int
-    reused: int
+    created: str | None
+    packs: tuple[KeptPack, ...]
 
 
 def make_sif(
@@ -51,7 +54,8 @@ def make_sif(
     """
     runtime = config.get("config")
     runtime = runtime if isinstance(runtime, dict) else {}
-    time = seconds(config.get("created"))
+    created = config.get("created")
+    time = seconds(created)
     definition = f"bootstrap: docker\nfrom: {origin}\n"
     # The largest first, so that it does not run alone at the end.
     for layer in sorted(layers, key=lambda each: -each.descriptor.size):
@@ -72,8 +76,8 @@ def make_sif(
         Part(DataType.JSON, _PACKS, Pieces.of(_packs_json(kept))),
         root_partition(root, architecture),
     )
-    reused = sum(each.reused for each in kept)
-    return SifImage(lay_out(parts, architecture, time), len(kept), reused)
+    said = created if isinstance(created, str) and created else None
+    return SifImage(lay_out(parts, architecture, time), said, tuple(kept))
 
 
 def _packs_json(kept: Sequence[KeptPack]) -> bytes:

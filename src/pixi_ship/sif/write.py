@@ -1,4 +1,4 @@
-"""Write images to SIF files, whole or not at all."""
+"""Write SIFs: to files, whole or not at all, and as what a registry takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from pixi_ship.cache import replacing
 from pixi_ship.errors import ImageError
 from pixi_ship.oci.reference import Reference
+from pixi_ship.oci.sif_artifact import SifArtifact
 from pixi_ship.sif.convert import SifImage
 
 
@@ -34,3 +35,17 @@ def write_sif_file(
             f"writing {reference}: {error.strerror or error}",
             hint=f"{space}choose another place with --to",
         ) from error
+
+
+def sif_artifact(image: SifImage, reference: Reference) -> SifArtifact:
+    """A SIF for the repository of an ``oras://`` reference; reads all of it for its digest.
+
+    Raises DigestMismatch where what it is made of is damaged.
+    """
+    return SifArtifact(
+        source=image.pieces,
+        digest=image.pieces.digest(),
+        size=image.pieces.size,
+        name=f"{reference.repository.rpartition('/')[2]}.sif",
+        created=image.created,
+    )
