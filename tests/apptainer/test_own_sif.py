@@ -18,7 +18,7 @@ PREFIX = "/app/.pixi/envs/default"
 OWN = ("APPTAINER", "SINGULARITY", "PROMPT", "PS1", "_", "SHLVL", "USER_PATH", "PWD", "OLDPWD")
 
 
-@pytest.fixture(scope="session", params=["gzip", "zstd"])
+@pytest.fixture(scope="session", params=["gzip", "zstd", "lz4"])
 def own_sif(
     request: pytest.FixtureRequest, channel_data: TestData, tmp_path_factory: pytest.TempPathFactory
 ) -> Sif:

@@ -51,7 +51,7 @@ def unpacked_sif(sif: Path, folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("workspace", "compression"),
-    [("numpy", "gzip"), ("edge", "gzip"), ("edge", "zstd"), ("edge", "xz")],
+    [("numpy", "gzip"), ("edge", "gzip"), ("edge", "zstd"), ("edge", "xz"), ("edge", "lz4")],
 )
 def test_the_files_of_the_image(tmp_path: Path, workspace: str, compression: str) -> None:
     """Paths, kinds, modes, links, contents; nothing but Apptainer's own is added."""

@@ -292,7 +292,7 @@ def _squashfs(text: str) -> SquashfsCompression:
         return SquashfsCompression(text)
     except ValueError:
         raise UsageError(
-            f"squashfs-compression {text!r} is not known", hint="want one of gzip, xz, zstd"
+            f"squashfs-compression {text!r} is not known", hint="want one of gzip, lz4, xz, zstd"
         ) from None
 
 

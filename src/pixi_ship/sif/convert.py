@@ -22,7 +22,7 @@ from pixi_ship.sif.packs import KeptPack, Packs
 from pixi_ship.sif.pieces import Pieces
 from pixi_ship.sif.singularity import SingularityTree
 from pixi_ship.squashfs.filesystem import make_filesystem
-from pixi_ship.squashfs.format import SUPERBLOCK, SquashfsCompression
+from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.squashfs.pack import Pack, PackWriter, Row
 from pixi_ship.tree import Directory, Entry, File, Symlink, Tree
 
@@ -73,17 +73,21 @@ def make_sif(
         Part(DataType.DEFINITION, "Singularity", Pieces.of(definition.encode())),
         Part(DataType.JSON, _METADATA, Pieces.of(tree.metadata())),
         Part(DataType.JSON, OCI_CONFIG, Pieces.of(canonical_json(config))),
-        Part(DataType.JSON, _PACKS, Pieces.of(_packs_json(kept))),
+        Part(DataType.JSON, _PACKS, Pieces.of(_packs_json(kept, len(filesystem.superblock)))),
         root_partition(root, architecture),
     )
     said = created if isinstance(created, str) and created else None
     return SifImage(lay_out(parts, architecture, time), said, tuple(kept))
 
 
-def _packs_json(kept: Sequence[KeptPack]) -> bytes:
-    """What the packs are, in the order in which they lie in the squashfs."""
-    rows = [(str(each.blob.descriptor.digest), each.pack.size) for each in kept]
-    return canonical_json({"packs": [{"digest": digest, "size": size} for digest, size in rows]})
+def _packs_json(kept: Sequence[KeptPack], at: int) -> bytes:
+    """What the packs are, and where each lies in the squashfs; at: where the first does."""
+    rows = []
+    for each in kept:
+        digest, size = each.blob.descriptor.digest, each.pack.size
+        rows.append({"digest": str(digest), "offset": at, "size": size})
+        at += size
+    return canonical_json({"packs": rows})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,15 @@ def packs_in(sif: SifFile) -> list[SifStretch]:
     if data is None:
         return []
     root, found = sif.root, []
-    at, end = root.offset + SUPERBLOCK.size, root.offset + root.size
+    at, end = root.offset, root.offset + root.size
     try:
         for row in json.loads(data)["packs"][:_MAX_PACKS]:
             digest, size = Digest.parse(row["digest"]), int(row["size"])
-            if size < 0 or at + size > end:
-                raise ValueError("a pack lies outside of the squashfs")
-            found.append(SifStretch(digest, at, size))
-            at += size
+            offset = root.offset + int(row["offset"])
+            if size < 0 or offset < at or offset + size > end:
+                raise ValueError("a pack lies outside of the squashfs, or in another one")
+            found.append(SifStretch(digest, offset, size))
+            at = offset + size
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ImageError(f"reading {sif.source.name}: its list of packs: {error}") from None
     return found

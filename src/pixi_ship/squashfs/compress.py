@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import lzma
 import zlib
 from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 
 import zstandard
 from isal import isal_zlib
@@ -23,6 +26,8 @@ def compressor(compression: SquashfsCompression) -> Codec:
     if compression is SquashfsCompression.GZIP:
         # The kernel calls zlib streams "gzip".
         return lambda data: isal_zlib.compress(data, _ISAL_LEVEL)
+    if compression is SquashfsCompression.LZ4:
+        return partial(_lz4().compress, store_size=False)
     if compression is SquashfsCompression.ZSTD:
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False).compress
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": BLOCK_SIZE}]
@@ -35,9 +40,13 @@ def expander(number: int) -> Callable[[bytes, int], bytes]:
     number: the superblock's. Raises ImageError for a codec that is not known, and so does the
     function for damaged bytes.
     """
-    expand = {1: _zlib, 4: _xz, 6: _zstd}.get(number)
+    expand = {1: _zlib, 4: _xz, 5: _lz4_block, 6: _zstd}.get(number)
     if expand is None:
-        raise ImageError(f"its squashfs is compressed by codec {number}, want gzip, xz or zstd")
+        raise ImageError(
+            f"its squashfs is compressed by codec {number}, want gzip, lz4, xz or zstd"
+        )
+    if expand is _lz4_block:
+        _lz4()
 
     def checked(data: bytes, most: int) -> bytes:
         try:
@@ -49,6 +58,27 @@ def expander(number: int) -> Callable[[bytes, int], bytes]:
         return block
 
     return checked
+
+
+def _lz4() -> ModuleType:
+    """The lz4 library, which few want; raises ImageError where it is not installed."""
+    try:
+        return importlib.import_module("lz4.block")
+    except ImportError:
+        raise ImageError(
+            "squashfs by lz4 needs the Python package lz4", hint="pip install 'pixi-ship[lz4]'"
+        ) from None
+
+
+def _lz4_block(data: bytes, most: int) -> bytes:
+    lz4 = _lz4()
+    try:
+        block: bytes = lz4.decompress(data, uncompressed_size=most)
+    except lz4.LZ4BlockError as error:
+        raise ImageError(
+            f"a block of its squashfs is damaged, or larger than it may be: {error}"
+        ) from None
+    return block
 
 
 def _zlib(data: bytes, most: int) -> bytes:

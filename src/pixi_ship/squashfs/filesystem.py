@@ -16,6 +16,7 @@ from pixi_ship.squashfs.format import (
     BASIC_FILE,
     BLOCK_LOG,
     BLOCK_SIZE,
+    CODEC_OPTIONS,
     DEVICE,
     DIRECTORY_ENTRY,
     DIRECTORY_HEADER,
@@ -73,19 +74,15 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Filesystem:
-    """A squashfs about to be written. tables: what follows the packs' data.
+    """A squashfs about to be written.
 
-    size: bytes in all, padding included.
+    superblock: what comes before the packs' data, the codec's options too. tables: what comes
+    after, padding too. size: bytes in all.
     """
 
     superblock: bytes
     tables: bytes
     size: int
-
-    @property
-    def padding(self) -> int:
-        """Zeros at the end."""
-        return -len(self.tables) % _ALIGNMENT
 
 
 class _Table:
@@ -151,7 +148,7 @@ class _Maker:
         self._starts: list[int] = []
         self._first_fragment: list[int] = []
         self._fragments: list[tuple[int, int]] = []
-        at = SUPERBLOCK.size
+        at = SUPERBLOCK.size + len(compression.options)
         for pack in packs:
             self._starts.append(at)
             self._first_fragment.append(len(self._fragments))
@@ -182,7 +179,7 @@ class _Maker:
             len(self._fragments),
             self._compression.number,
             BLOCK_LOG,
-            NO_XATTRS,
+            NO_XATTRS | (CODEC_OPTIONS if self._compression.options else 0),
             1,  # ids
             4,
             0,
@@ -196,7 +193,8 @@ class _Maker:
             NONE_64,
         )
         padding = bytes(-end % _ALIGNMENT)
-        return Filesystem(superblock, tables + padding, end + len(padding))
+        head = superblock + self._compression.options
+        return Filesystem(head, tables + padding, end + len(padding))
 
     def _pointed(self, at: int, records: bytes) -> tuple[bytes, int]:
         """A table that is found by a list of pointers to its blocks, and where that list is."""

@@ -2,8 +2,8 @@
 
 Source: the kernel's ``fs/squashfs/squashfs_fs.h`` and its documentation. A filesystem is
 
-    superblock · data blocks and fragment blocks · inode table · directory table ·
-    fragment table · id table · extended attributes
+    superblock · the codec's options · data blocks and fragment blocks · inode table ·
+    directory table · fragment table · id table · extended attributes
 
 where every table is cut into metadata blocks of 8 KiB, each compressed on its own.
 """
@@ -43,12 +43,14 @@ XATTR_SET = struct.Struct("<QII")  # place of the first, how many, bytes in all
 XATTR_NAME = struct.Struct("<HH")  # prefix, size of the rest of the name
 XATTR_VALUE = struct.Struct("<I")  # size
 XATTR_ELSEWHERE = 0x0100  # in a prefix: the value is the place of another one
+LZ4_OPTIONS = struct.Struct("<II")  # version, flags
 XATTR_PREFIXES = (b"user.", b"trusted.", b"security.")
 
 MAX_ENTRIES = 256  # of a directory header
 MAX_INDEXES = 0xFFFF  # of a directory
 MAX_NAME = 256  # bytes, one more than most filesystems take
-NO_XATTRS = 0x0200  # the superblock's flag
+NO_XATTRS = 0x0200  # the superblock's flags
+CODEC_OPTIONS = 0x0400  # a metadata block with options follows the superblock
 
 
 class InodeType(IntEnum):
@@ -84,15 +86,24 @@ class SquashfsCompression(StrEnum):
     """How blocks are compressed; the number is the superblock's."""
 
     GZIP = "gzip"
+    LZ4 = "lz4"
     XZ = "xz"
     ZSTD = "zstd"
 
     @property
     def number(self) -> int:
         """The identifier in the superblock."""
-        return {"gzip": 1, "xz": 4, "zstd": 6}[self.value]
+        return {"gzip": 1, "xz": 4, "lz4": 5, "zstd": 6}[self.value]
+
+    @property
+    def options(self) -> bytes:
+        """The codec's options, a metadata block; the kernel wants those of lz4 (lz4_wrapper.c)."""
+        if self is not SquashfsCompression.LZ4:
+            return b""
+        options = LZ4_OPTIONS.pack(1, 0)  # the "legacy" format, the only one; no flags
+        return HEADER.pack(len(options) | METADATA_RAW) + options
 
     @property
     def key(self) -> str:
         """Part of every pack's key: what its bytes depend on."""
-        return {"gzip": "isal-zlib-2", "xz": "xz-6", "zstd": "zstd-3"}[self.value]
+        return {"gzip": "isal-zlib-2", "lz4": "lz4-1", "xz": "xz-6", "zstd": "zstd-3"}[self.value]
