@@ -139,6 +139,9 @@ def _look_at_images(documents: Documents, shop: Shop) -> None:
     for old, new in (("1", "2"), ("2", "1"), ("2", "both"), ("both", "2")):
         assert not documents.run("diff", f"{image}:{old}", f"{image}:{new}", *where)["same"]
     documents.run("ls", image, *where)
+    sif = f"{image.replace('docker:', 'oras:')}:sif"
+    documents.run("convert", f"{image}:1", "--to", sif, "--squashfs-compression", "zstd", *where)
+    documents.run("pull", sif, "--to", shop.tiny.root / "node")
     _break_tag(shop.layout)
     documents.run("ls", f"oci:{shop.layout}", *where)
 
