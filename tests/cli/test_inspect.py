@@ -505,8 +505,7 @@ def test_no_layers_at_all(layout: Layout) -> None:
     layout.add("t", ours())
     refused(
         ship("inspect", layout.reference("t"), "--packages"),
-        f"error: {layout.reference('t')} does not say that pixi-ship built it: "
-        "it has no lock to list",
+        f"error: {layout.reference('t')} has no layers, so it holds no lock",
     )
 
 

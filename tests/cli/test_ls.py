@@ -80,6 +80,7 @@ def test_a_registry(tiny: Tiny, registry: FakeRegistry) -> None:
         "size": size,
     }
     row = {"digest": built["digest"], "size": size, "images": [image], "problem": None}
+    row["sif"] = False
     assert tags(where(registry)) == {tag: {"tag": tag, **row} for tag in ("1.0", "latest")}
 
 

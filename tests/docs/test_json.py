@@ -142,6 +142,7 @@ def _look_at_images(documents: Documents, shop: Shop) -> None:
     sif = f"{image.replace('docker:', 'oras:')}:sif"
     documents.run("convert", f"{image}:1", "--to", sif, "--squashfs-compression", "zstd", *where)
     documents.run("pull", sif, "--to", shop.tiny.root / "node")
+    documents.run("inspect", sif, *where)
     _break_tag(shop.layout)
     documents.run("ls", f"oci:{shop.layout}", *where)
 

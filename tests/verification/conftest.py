@@ -1,6 +1,8 @@
-"""One image for all tests of this folder, which they copy before they change it."""
+"""One image for all tests of this folder, and its SIF, which they copy before they change it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,3 +18,11 @@ settings.load_profile("no-deadline")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """The workspace and its image, built once."""
     return made_case(tmp_path_factory.mktemp("case"))
+
+
+@pytest.fixture(scope="session")
+def sif(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same image as a SIF."""
+    path = tmp_path_factory.mktemp("sif") / "image.sif"
+    case.build(f"sif:{path}")
+    return path

@@ -130,6 +130,18 @@ def _show_image(found: ImageDifference) -> None:
     )
     if found.packages is not None:
         _show_packages(found.packages, found.unchanged_packages)
+    if found.old.sif is None and found.new.sif is None:
+        _show_layers(found)
+    pull = f"{human_size(found.pull_size)} in {found.pull_blobs} blobs"
+    echo(f"{'to pull':12} {pull}, of {human_size(found.whole_size)}")
+    for change in found.settings:
+        echo(f"{change.name.replace('_', ' '):12} {_sides(change)}")
+    for word, changes in (("env", found.env), ("label", found.labels)):
+        for change in changes:
+            echo(f"{word:12} {printable(change.name, 100)}: {_sides(change)}")
+
+
+def _show_layers(found: ImageDifference) -> None:
     counts = Counter(sharing for _, sharing in found.layers)
     words = [f"{counts[each]} {each.value}" for each in Sharing if counts[each]]
     gone = [f"{len(found.gone)} gone"] if found.gone else []
@@ -139,13 +151,6 @@ def _show_image(found: ImageDifference) -> None:
             echo(f"  {sharing.value:8} {human_size(layer.size):>10}  {title(layer)}")
     for layer in found.gone:
         echo(f"  {'gone':8} {human_size(layer.size):>10}  {title(layer)}")
-    pull = f"{human_size(found.pull_size)} in {found.pull_blobs} blobs"
-    echo(f"{'to pull':12} {pull}, of {human_size(found.whole_size)}")
-    for change in found.settings:
-        echo(f"{change.name.replace('_', ' '):12} {_sides(change)}")
-    for word, changes in (("env", found.env), ("label", found.labels)):
-        for change in changes:
-            echo(f"{word:12} {printable(change.name, 100)}: {_sides(change)}")
 
 
 def _show_packages(changes: Sequence[PackageChange], unchanged: int) -> None:

@@ -12,7 +12,12 @@ from pixi_ship.cli.foreign_text import echo, print_foreign_json, printable
 from pixi_ship.cli.image_options import ImageOptions, image_options, opened_registries
 from pixi_ship.digest import Digest
 from pixi_ship.inspection.attached import Attached
-from pixi_ship.inspection.description import ImageDescription, LayerDescription, Origin
+from pixi_ship.inspection.description import (
+    ImageDescription,
+    LayerDescription,
+    Origin,
+    SifDescription,
+)
 from pixi_ship.inspection.inspect import Inspection, inspect
 from pixi_ship.inspection.packages import Package
 from pixi_ship.oci.reference import parse_reference
@@ -68,7 +73,7 @@ def image_json(image: ImageDescription) -> dict[str, object]:
     """An image, every text as the image has it."""
     return {
         "digest": text_of(image.digest),
-        "config_digest": str(image.config_digest),
+        "config_digest": text_of(image.config_digest),
         "oci_platform": image.platform,
         "platform": image.locked_platform,
         "created": image.created,
@@ -86,6 +91,19 @@ def image_json(image: ImageDescription) -> dict[str, object]:
         "labels": dict(image.labels),
         "size": image.size,
         "layers": [layer_json(each) for each in image.layers],
+        "sif": None if image.sif is None else _sif_json(image.sif),
+    }
+
+
+def _sif_json(sif: SifDescription) -> dict[str, object]:
+    return {
+        "compression": sif.compression,
+        "signatures": sif.signatures,
+        "definition": sif.definition,
+        "objects": [
+            {"number": each.number, "kind": each.kind, "name": each.name, "size": each.size}
+            for each in sif.objects
+        ],
     }
 
 
@@ -148,11 +166,28 @@ def _show_image(image: ImageDescription) -> None:
     _row("directory", image.working_directory)
     for place, (name, value) in enumerate(image.env.items()):
         echo(f"{'' if place else 'env':12} {printable(name)}={value}")
+    if image.sif is not None:
+        _show_sif(image, image.sif)
+        return
     _row("layers", f"{len(image.layers)}, {human_size(image.size)}")
     for layer in image.layers:
         origin = _WORDS[layer.origin]
         words = f"{origin:5} {human_size(layer.size):>10}  {layer.digest}  {title(layer)}"
         echo(f"  {layer.number:3} {words}")
+
+
+def _show_sif(image: ImageDescription, sif: SifDescription) -> None:
+    if image.config_digest is None:  # then labels are all that is said of its origin
+        for place, (name, value) in enumerate(image.labels.items()):
+            echo(f"{'' if place else 'labels':12} {printable(name)}={value}")
+    _row("definition", " ".join((sif.definition or "")[:1000].split()))
+    _row("signatures", f"{sif.signatures}, by whom is not checked" if sif.signatures else None)
+    _row("squashfs", sif.compression)
+    _row("objects", f"{len(sif.objects)}, {human_size(sif.size)}")
+    for each, line in zip(
+        sif.objects, columns((x.kind, human_size(x.size), x.name) for x in sif.objects), strict=True
+    ):
+        echo(f"  {each.number:3} {line}")
 
 
 def platform_words(image: ImageDescription) -> str:

@@ -12,7 +12,7 @@ from pixi_ship.cli.image_options import ImageOptions, image_options, opened_regi
 from pixi_ship.cli.inspect import columns, text_of
 from pixi_ship.errors import UsageError
 from pixi_ship.inspection.tags import Tag, TaggedImage, read_tags, tag_names
-from pixi_ship.oci.reference import Reference, Transport, parse_reference
+from pixi_ship.oci.reference import Reference, parse_reference
 
 _HEAD = ("digest", "size", "created", "environment", "lock", "platforms")
 
@@ -47,7 +47,7 @@ def _parsed(text: str) -> Reference:
     """A reference without a tag; raises UsageError for one with a tag or a digest."""
     reference = parse_reference(text)
     last = text.rpartition("/")[2]
-    named = ":" in last if reference.transport is Transport.DOCKER else reference.tag
+    named = ":" in last if reference.in_registry else reference.tag
     if named or reference.digest:
         raise UsageError(
             f"{text!r} names one image, want a repository", hint="leave tag and digest out"
@@ -56,7 +56,7 @@ def _parsed(text: str) -> Reference:
 
 
 def _named(reference: Reference) -> str:
-    slashes = "//" if reference.transport is Transport.DOCKER else ""
+    slashes = "//" if reference.in_registry else ""
     return f"{reference.transport.value}:{slashes}{reference.path}"
 
 
@@ -65,6 +65,7 @@ def _json(tag: Tag) -> dict[str, object]:
         "tag": tag.name,
         "digest": text_of(tag.digest),
         "size": tag.size,
+        "sif": tag.is_sif,
         "images": [_image_json(each) for each in tag.images],
         "problem": tag.problem,
     }
@@ -104,7 +105,7 @@ def _cells(tag: Tag) -> tuple[str, ...]:
         every([each.created for each in images]),
         every([each.environment for each in images]),
         _short(every([each.lock_digest for each in images])),
-        every([each.platform for each in images]),
+        "SIF" if tag.is_sif else every([each.platform for each in images]),
     )
 
 

@@ -15,10 +15,9 @@ from pixi_ship.inspection.description import (
     ImageDescription,
     LayerDescription,
 )
-from pixi_ship.inspection.inspect import read_described
+from pixi_ship.inspection.opened import Opened, open_images
 from pixi_ship.inspection.packages import Package, packages_of
 from pixi_ship.oci.reference import Reference
-from pixi_ship.oci.stored import StoredImage
 from pixi_ship.registry.registries import Registries
 
 Value = str | tuple[str, ...] | None
@@ -64,9 +63,9 @@ class ImageDifference:
     """Two images for one platform.
 
     packages: None where one of them has no lock to read. layers: of the new image.
-    gone: layers of the old one whose files the new one has not. pull_size: bytes of the blobs
-    (layers, config, manifest) that a node with the old image lacks, ``pull_blobs`` of them.
-    whole_size: bytes of all of them.
+    gone: layers of the old one whose files the new one has not; neither are told where one of
+    the two is a SIF. pull_size: bytes of the blobs (layers, config, manifest, or the SIF) that
+    a node with the old image lacks, ``pull_blobs`` of them. whole_size: bytes of all of them.
     """
 
     old: ImageDescription
@@ -97,12 +96,12 @@ class Comparison:
 
     @property
     def is_same(self) -> bool:
-        """Whether both references name the same images, byte for byte."""
+        """Whether both references name the same images, byte for byte.
+
+        A SIF and an image of layers are the same where both say the same config.
+        """
         every = all(each.is_same for each in self.images)
         return every and not self.only_old and not self.only_new
-
-
-_Read = tuple[StoredImage, ImageDescription]
 
 
 def compare(old: Reference, new: Reference, registries: Registries) -> Comparison:
@@ -112,53 +111,53 @@ def compare(old: Reference, new: Reference, registries: Registries) -> Compariso
     be opened, and ImageError where no platform is common.
     """
     with registries.cache.in_use(make=True):
-        first = list(zip(*read_described(old, registries), strict=True))
-        second = list(zip(*read_described(new, registries), strict=True))
+        first, second = open_images(old, registries), open_images(new, registries)
         pairs = _pairs(first, second)
         if not pairs:
-            names = [" ".join(each.platform for _, each in rows) for rows in (first, second)]
+            names = [" ".join(x.description.platform for x in rows) for rows in (first, second)]
             raise ImageError(
                 f"comparing {old} with {new}: they have no platform in common",
                 hint=f"the one has {names[0]}, the other {names[1]}",
             )
         notes: list[str] = []
         found = tuple(_difference(*pair, registries, notes) for pair in pairs)
-    paired = {id(image) for pair in pairs for _, image in pair}
+    paired = {id(each) for pair in pairs for each in pair}
     return Comparison(
-        old=first[0][0].root,
-        new=second[0][0].root,
+        old=first[0].image.root,
+        new=second[0].image.root,
         images=found,
-        only_old=tuple(image for _, image in first if id(image) not in paired),
-        only_new=tuple(image for _, image in second if id(image) not in paired),
+        only_old=tuple(each.description for each in first if id(each) not in paired),
+        only_new=tuple(each.description for each in second if id(each) not in paired),
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _pairs(first: Sequence[_Read], second: Sequence[_Read]) -> list[tuple[_Read, _Read]]:
+def _pairs(first: Sequence[Opened], second: Sequence[Opened]) -> list[tuple[Opened, Opened]]:
     """Images for the same platform; its name in the lock counts where that is not enough."""
     pairs = []
-    for platform in dict.fromkeys(image.platform for _, image in first):
-        ours = [each for each in first if each[1].platform == platform]
-        theirs = [each for each in second if each[1].platform == platform]
+    for platform in dict.fromkeys(each.description.platform for each in first):
+        ours = [each for each in first if each.description.platform == platform]
+        theirs = [each for each in second if each.description.platform == platform]
         if len(ours) == len(theirs) == 1:
             pairs.append((ours[0], theirs[0]))
             continue
-        by_name = {each[1].locked_platform: each for each in theirs}
+        by_name = {each.description.locked_platform: each for each in theirs}
         for each in ours:
-            if (other := by_name.pop(each[1].locked_platform, None)) is not None:
+            if (other := by_name.pop(each.description.locked_platform, None)) is not None:
                 pairs.append((each, other))
     return pairs
 
 
 def _difference(
-    first: _Read, second: _Read, registries: Registries, notes: list[str]
+    first: Opened, second: Opened, registries: Registries, notes: list[str]
 ) -> ImageDifference:
-    (old_image, old), (new_image, new) = first, second
-    have = _blobs(old_image, old)
-    whole = _blobs(new_image, new)
-    pull = {digest: size for digest, size in whole.items() if digest not in have}
-    is_same = not pull if None in (old.digest, new.digest) else old.digest == new.digest
+    old, new = first.description, second.description
+    have, whole = _blobs(first, second), _blobs(second, first)
+    pull = {key: size for key, size in whole.items() if key not in have}
+    is_same = _is_same(first, second, pull)
     packages, unchanged = _packages(first, second, registries, notes)
+    layered = first.sif is None and second.sif is None
+    notes += [] if layered else _notes(first, second, is_same)
     files = {layer.diff_id for layer in new.layers}
     return ImageDifference(
         old=old,
@@ -166,24 +165,54 @@ def _difference(
         is_same=is_same,
         packages=packages,
         unchanged_packages=unchanged,
-        layers=_sharing(old, new),
-        gone=tuple(layer for layer in old.layers if layer.diff_id not in files),
+        layers=_sharing(old, new) if layered else (),
+        gone=tuple(x for x in old.layers if layered and x.diff_id not in files),
         pull_size=sum(pull.values()),
         whole_size=sum(whole.values()),
         pull_blobs=len(pull),
         env=_changes(old.env, new.env),
         labels=_changes(_other_labels(old), _other_labels(new)),
-        settings=_changes(_settings(old), _settings(new)),
+        settings=_changes(_settings(old, new), _settings(new, old)),
     )
 
 
-def _blobs(image: StoredImage, description: ImageDescription) -> dict[Digest, int]:
-    """Every blob of an image and its bytes; a docker-archive has no manifest."""
-    blobs = {layer.digest: layer.size for layer in description.layers}
-    blobs[description.config_digest] = len(image.raw_config)
+def _is_same(old: Opened, new: Opened, pull: Mapping[object, int]) -> bool:
+    """Whether two images are one, by their bytes; where only one is a SIF, by their configs."""
+    if (old.sif is None) != (new.sif is None):
+        return old.image.config == new.image.config
+    if None in (old.image.digest, new.image.digest):
+        return not pull
+    return old.image.digest == new.image.digest or (new.sif is not None and not pull)
+
+
+def _blobs(opened: Opened, other: Opened) -> dict[object, int]:
+    """Every blob of an image by its digest, and its bytes; a docker-archive has no manifest.
+
+    A SIF is all read for its digest, but only where it may be the same as the other one.
+    """
+    image, sif = opened.image, opened.sif
+    if sif is not None:
+        may_be_same = other.sif is not None and other.sif.size == sif.size
+        return {sif.digest() if may_be_same else sif.reference: sif.size}
+    blobs: dict[object, int] = {layer.digest: layer.size for layer in opened.description.layers}
+    blobs[Digest.of(image.raw_config)] = len(image.raw_config)
     if image.manifest is not None:
         blobs[Digest.of(image.manifest)] = len(image.manifest)
     return blobs
+
+
+def _notes(old: Opened, new: Opened, is_same: bool) -> list[str]:
+    """What cannot be told where one of two images is a SIF, or both are."""
+    sifs = [each for each in (old, new) if each.sif is not None]
+    names = [each.image.reference for each in sifs]
+    words = f"{names[0]} is a SIF" if len(sifs) == 1 else "both are SIFs"
+    notes = [f"layers are not compared: {words}, in which there are none"]
+    if len(sifs) == 2 and not is_same and old.image.config == new.image.config:
+        notes.append(
+            "both say the same of themselves, but their bytes differ: 'pixi ship verify' tells "
+            "whether their files do"
+        )
+    return notes
 
 
 def _sharing(
@@ -201,13 +230,13 @@ def _sharing(
 
 
 def _packages(
-    first: _Read, second: _Read, registries: Registries, notes: list[str]
+    first: Opened, second: Opened, registries: Registries, notes: list[str]
 ) -> tuple[tuple[PackageChange, ...] | None, int]:
     """What changed, and how many packages did not; a note and None where there is no lock."""
     sides = []
-    for image, description in (first, second):
+    for each in (first, second):
         try:
-            sides.append(packages_of(image, description, registries.cache))
+            sides.append(packages_of(each, registries.cache))
         except ImageError as error:
             # Other errors are of bytes that are not what they are called: nothing holds then.
             notes.append(f"packages are not compared: {error}")
@@ -226,7 +255,8 @@ def _other_labels(image: ImageDescription) -> dict[str, str]:
     return {name: text for name, text in image.labels.items() if name not in _TOLD_APART}
 
 
-def _settings(image: ImageDescription) -> dict[str, Value]:
+def _settings(image: ImageDescription, other: ImageDescription) -> dict[str, Value]:
+    """What is told apart; of SIFs also how they are compressed, where both are SIFs."""
     found: dict[str, Value] = {
         "base_name": image.base_name,
         "base_digest": image.base_digest,
@@ -236,6 +266,8 @@ def _settings(image: ImageDescription) -> dict[str, Value]:
         "user": image.user,
         "working_directory": image.working_directory,
     }
+    if image.sif is not None and other.sif is not None:
+        found["squashfs"] = image.sif.compression
     return found
 
 

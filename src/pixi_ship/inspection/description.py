@@ -14,6 +14,7 @@ from pixi_ship.digest import Digest
 from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Layer
 from pixi_ship.oci.stored import StoredImage
+from pixi_ship.sif.stored import DataObject
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
@@ -58,15 +59,31 @@ class LayerDescription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SifDescription:
+    """What a SIF is besides the image in it.
+
+    size: bytes of the file. compression: of its root filesystem, None where that is no squashfs.
+    signatures: how many, by whomever. definition: text of the definition file in it.
+    """
+
+    size: int
+    compression: str | None
+    signatures: int
+    definition: str | None
+    objects: tuple[DataObject, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDescription:
     """An image for one platform, every text as the image has it; None where it says nothing.
 
-    digest: the manifest's; None in a docker-archive. platform: ``os/architecture[/variant]``.
-    locked_platform: the platform's name in the lock. layers: the lowest first.
+    digest: the manifest's; None in a file. config_digest: None for a SIF of others, which
+    holds no config. platform: ``os/architecture[/variant]``. locked_platform: the platform's
+    name in the lock. layers: the lowest first; none of a SIF.
     """
 
     digest: Digest | None
-    config_digest: Digest
+    config_digest: Digest | None
     platform: str
     locked_platform: str | None
     created: str | None
@@ -84,10 +101,13 @@ class ImageDescription:
     env: Mapping[str, str]
     labels: Mapping[str, str]
     layers: tuple[LayerDescription, ...]
+    sif: SifDescription | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the compressed layers, each digest once."""
+        """Bytes of the compressed layers, each digest once; or of the SIF."""
+        if self.sif is not None:
+            return self.sif.size
         return sum({layer.digest: layer.size for layer in self.layers}.values())
 
     @property
@@ -112,7 +132,7 @@ def _described(image: StoredImage) -> ImageDescription:
     words = [_text(config.get(name)) for name in ("os", "architecture", "variant")]
     return ImageDescription(
         digest=image.digest,
-        config_digest=Digest.of(image.raw_config),
+        config_digest=Digest.of(image.raw_config) if image.raw_config else None,
         platform="/".join(word for word in words if word) or "unknown",
         locked_platform=labels.get("pixi-ship.platform"),
         created=_text(config.get("created")),

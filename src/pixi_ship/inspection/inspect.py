@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pixi_ship.digest import Digest
-from pixi_ship.errors import ImageError, PixiShipError
+from pixi_ship.errors import PixiShipError
 from pixi_ship.inspection.attached import MOST, Attached, attached_to
-from pixi_ship.inspection.description import ImageDescription, describe
+from pixi_ship.inspection.description import ImageDescription
+from pixi_ship.inspection.opened import open_images
 from pixi_ship.inspection.packages import Package, packages_of
-from pixi_ship.oci.reference import Reference, Transport
+from pixi_ship.oci.reference import Reference
 from pixi_ship.oci.stored import StoredImage
 from pixi_ship.registry.registries import Registries
 
@@ -32,34 +33,23 @@ class Inspection:
     notes: tuple[str, ...]
 
 
-def read_described(
-    reference: Reference, registries: Registries
-) -> tuple[tuple[StoredImage, ...], tuple[ImageDescription, ...]]:
-    """Open an image for every platform it has, and describe each; raises ImageError for none."""
-    images = tuple(registries.read_all(reference))
-    if not images:
-        raise ImageError(f"{reference} holds no image")
-    return images, tuple(describe(image) for image in images)
-
-
 def inspect(
     reference: Reference, registries: Registries, *, with_packages: bool = False
 ) -> Inspection:
     """Describe the image at ``reference``, for every platform it has.
 
-    with_packages: also read the lock in it, and so one of its layers. Raises PixiShipError
-    where there is no image, or with_packages and no lock.
+    with_packages: also read the lock in it, and so one of its layers; a SIF in a registry is
+    fetched for that. Raises PixiShipError where there is no image, or with_packages and no lock.
     """
-    remote = reference.transport is Transport.DOCKER
+    remote = reference.in_registry
     with registries.cache.in_use(make=remote or with_packages):
-        images, described = read_described(reference, registries)
+        opened = open_images(reference, registries)
         packages = None
         if with_packages:
-            packages = tuple(
-                packages_of(image, description, registries.cache)
-                for image, description in zip(images, described, strict=True)
-            )
+            packages = tuple(packages_of(each, registries.cache) for each in opened)
+        images = [each.image for each in opened]
         attached, notes = _attached(reference, images, registries) if remote else (None, ())
+    described = tuple(each.description for each in opened)
     return Inspection(reference, images[0].root, described, packages, attached, notes)
 
 

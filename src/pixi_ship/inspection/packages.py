@@ -1,4 +1,4 @@
-"""The packages of an image, from the lock that lies in its last layer."""
+"""The packages of an image, from the lock that lies in it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from pathlib import Path
 
 from pixi_ship.cache import Cache
 from pixi_ship.errors import ImageError, PixiShipError
-from pixi_ship.inspection.description import ImageDescription, Origin
+from pixi_ship.inspection.description import ImageDescription
+from pixi_ship.inspection.lock_file import LOCK
+from pixi_ship.inspection.opened import Opened
 from pixi_ship.lock.model import CondaPackage, LockedPackage
 from pixi_ship.lock.parse import LockFile, choose
-from pixi_ship.oci.blob import Layer
-from pixi_ship.oci.decompress import DamagedStream, Unpacked, decompressed
-from pixi_ship.oci.stored import StoredImage
-from pixi_ship.tar_stream import Readable, TarError, members
-
-LOCK = "app/pixi.lock"
-_MAX_PACKED = 256 << 20  # bytes of a last layer: manifest, lock, scripts
-_MAX_UNPACKED = 1 << 30  # bytes
-_MAX_LOCK = 32 << 20  # bytes; the largest locks that are known have two MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,67 +25,22 @@ class Package:
     sha256: str | None
 
 
-def packages_of(
-    image: StoredImage, description: ImageDescription, cache: Cache
-) -> tuple[Package, ...]:
-    """The packages of an image of ours, by name; one layer is streamed, nothing else is read.
+def packages_of(opened: Opened, cache: Cache) -> tuple[Package, ...]:
+    """The packages of an image of ours, by name; of its contents only the lock is read.
 
     cache: where the lock lies while it is parsed. Raises ImageError where the image holds no
     lock, or none that can be read; DigestMismatch and RegistryError as reading a layer does.
     """
-    where = f"/{LOCK} of {image.reference}"
-    if not description.is_ours or not image.layers:
+    reference, description = opened.image.reference, opened.description
+    if not description.is_ours:
         raise ImageError(
-            f"{image.reference} does not say that pixi-ship built it: it has no lock to list"
+            f"{reference} does not say that pixi-ship built it: it has no lock to list"
         )
-    lock = _read_lock(_last_layer(image, description), where)
+    lock = opened.lock()
     with cache.temporary() as file:
         file.write(lock)
         file.flush()
-        return _parsed(Path(file.name), description, where)
-
-
-def _last_layer(image: StoredImage, description: ImageDescription) -> Layer:
-    """The layer with the lock; others may have put layers on top of ours."""
-    layers = description.layers
-    found = [x.number for x in layers if x.origin is Origin.OURS and x.holds_lock]
-    return image.layers[found[-1] - 1 if found else -1]
-
-
-def _read_lock(layer: Layer, where: str) -> bytes:
-    """The lock in a layer, which is read to its end: only then its digest is known."""
-    if layer.descriptor.size > _MAX_PACKED:
-        raise ImageError(f"reading {where}: its layer has {layer.descriptor.size} bytes")
-    chunks = decompressed(layer.blob)
-    lock: bytes | None = None
-    problem: Exception | None = None
-    try:
-        lock = _find_lock(Unpacked(chunks), where)
-    except (TarError, ImageError) as error:
-        problem = error
-    for _ in chunks:  # only at its end it is known that the bytes are the image's
-        pass
-    if isinstance(problem, ImageError) and not isinstance(problem, DamagedStream):
-        raise problem
-    if problem is not None:
-        raise ImageError(f"reading {where}: its layer is damaged: {problem}") from problem
-    if lock is None:
-        raise ImageError(f"reading {where}: there is no such file in the last layer")
-    return lock
-
-
-def _find_lock(tar: Readable, where: str) -> bytes | None:
-    """The lock; the last of several counts, as it does where layers are unpacked."""
-    found = None
-    for member in members(tar, limit=_MAX_UNPACKED, lenient=True):
-        if member.name.removeprefix("./").lstrip("/") != LOCK:
-            continue
-        if member.kind != "file":
-            raise ImageError(f"reading {where}: it is a {member.kind}, want a file")
-        if member.size > _MAX_LOCK:
-            raise ImageError(f"reading {where}: {member.size} bytes are no lock")
-        found = member.read()
-    return found
+        return _parsed(Path(file.name), description, f"/{LOCK} of {reference}")
 
 
 def _parsed(path: Path, description: ImageDescription, where: str) -> tuple[Package, ...]:

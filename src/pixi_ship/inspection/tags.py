@@ -17,7 +17,8 @@ from pixi_ship.inspection.description import ImageDescription, describe
 from pixi_ship.oci.blob import MAX_DOCUMENT, Blob, Stretch
 from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.oci.reference import Reference, Transport
-from pixi_ship.oci.stored import StoredImage, images_of, parsed
+from pixi_ship.oci.sif_artifact import is_sif_manifest, sif_descriptor
+from pixi_ship.oci.stored import Store, StoredImage, images_of, parsed
 from pixi_ship.registry.registries import Registries
 
 MOST = 10_000  # tags whose images are opened
@@ -45,13 +46,15 @@ class Tag:
     """A tag and what it names.
 
     name: None for what a layout holds without a tag. size: bytes of all layers of all images,
-    each once. problem: a sentence where it names no image that can be read.
+    each once, or of the SIF. is_sif: whether it is one; it is not opened, so it has no images.
+    problem: a sentence where it names nothing that can be read.
     """
 
     name: str | None
     digest: Digest | None = None
     images: tuple[TaggedImage, ...] = ()
     size: int = 0
+    is_sif: bool = False
     problem: str | None = None
 
 
@@ -64,7 +67,7 @@ def tag_names(reference: Reference, registries: Registries, *, every: bool) -> t
     if reference.transport is Transport.OCI:
         names = [row.annotations.get(_REF_NAME) for row in _rows(reference)]
         found = [name for name in names if name]
-    elif reference.transport is Transport.DOCKER:
+    elif reference.in_registry:
         found = registries.repository(reference).tags()
     else:
         raise UsageError(
@@ -84,7 +87,7 @@ def read_tags(reference: Reference, registries: Registries, *, every: bool) -> t
             for row in sorted(_rows(reference), key=lambda row: row.annotations.get(_REF_NAME, ""))
             if every or not _FALLBACK.match(row.annotations.get(_REF_NAME, ""))
         )
-    with registries.cache.in_use(make=reference.transport is Transport.DOCKER):
+    with registries.cache.in_use(make=reference.in_registry):
         names = tag_names(reference, registries, every=every)
         if len(names) > MOST:
             raise RegistryError(
@@ -113,15 +116,28 @@ def _in_parallel(
 def _remote_tag(reference: Reference, name: str, registries: Registries) -> Tag:
     if not _TAG.match(name):  # it would become a part of a path
         return Tag(name, problem="no tag can have this name")
-    return _tag(name, None, lambda: registries.read_all(replace(reference, tag=name)))
-
-
-def _tag(name: str | None, digest: Digest | None, read: Callable[[], list[StoredImage]]) -> Tag:
+    where = str(replace(reference, tag=name))
     try:
-        images = read()
-        described = [describe(image) for image in images]
+        store = registries.store(reference, keep=False)
+        root, _ = store.root(name)
     except (PixiShipError, OSError) as error:
-        return Tag(name, digest, problem=str(error)[:_LONGEST])
+        return Tag(name, problem=str(error)[:_LONGEST])
+    return _tag(name, root, store, where)
+
+
+def _tag(name: str | None, root: Descriptor, store: Store, where: str) -> Tag:
+    """What a manifest or an index is."""
+    try:
+        manifest = store.document(root)
+        if is_sif_manifest(parsed(manifest, where)):
+            return Tag(name, root.digest, size=sif_descriptor(manifest, where).size, is_sif=True)
+        return _images(name, root.digest, images_of(root, None, store, where))
+    except (PixiShipError, OSError) as error:
+        return Tag(name, root.digest, problem=str(error)[:_LONGEST])
+
+
+def _images(name: str | None, digest: Digest, images: Sequence[StoredImage]) -> Tag:
+    described = [describe(image) for image in images]
     if not images:
         return Tag(name, digest, problem="it holds no image")
     layers = {layer.digest: layer.size for each in described for layer in each.layers}
@@ -161,7 +177,7 @@ class _Layout:
 def _layout_tag(reference: Reference, row: Descriptor) -> Tag:
     name = row.annotations.get(_REF_NAME) or None
     store, where = _Layout(Path(reference.path)), str(replace(reference, tag=name))
-    return _tag(name, row.digest, lambda: images_of(row, None, store, where))
+    return _tag(name, row, store, where)
 
 
 def _rows(reference: Reference) -> list[Descriptor]:

@@ -16,7 +16,7 @@ from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Layer
 from pixi_ship.oci.image import canonical_json
 from pixi_ship.sif.file import Part, SifFile, lay_out, root_partition
-from pixi_ship.sif.format import DataType
+from pixi_ship.sif.format import DEFINITION, METADATA, OCI_CONFIG, PACKS, DataType
 from pixi_ship.sif.layers import KEEP, merged_root
 from pixi_ship.sif.packs import KeptPack, Packs
 from pixi_ship.sif.pieces import Pieces
@@ -26,9 +26,6 @@ from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.squashfs.pack import Pack, PackWriter, Row
 from pixi_ship.tree import Directory, Entry, File, Symlink, Tree
 
-OCI_CONFIG = "oci-config.json"
-_METADATA = "inspect-metadata.json"
-_PACKS = "pixi-ship-packs.json"
 _MAX_PACKS = 1000  # listed in a SIF
 
 
@@ -70,10 +67,10 @@ def make_sif(
     )
     architecture = str(config.get("architecture"))
     parts = (
-        Part(DataType.DEFINITION, "Singularity", Pieces.of(definition.encode())),
-        Part(DataType.JSON, _METADATA, Pieces.of(tree.metadata())),
+        Part(DataType.DEFINITION, DEFINITION, Pieces.of(definition.encode())),
+        Part(DataType.JSON, METADATA, Pieces.of(tree.metadata())),
         Part(DataType.JSON, OCI_CONFIG, Pieces.of(canonical_json(config))),
-        Part(DataType.JSON, _PACKS, Pieces.of(_packs_json(kept, len(filesystem.superblock)))),
+        Part(DataType.JSON, PACKS, Pieces.of(_packs_json(kept, len(filesystem.superblock)))),
         root_partition(root, architecture),
     )
     said = created if isinstance(created, str) and created else None
@@ -104,7 +101,7 @@ def packs_in(sif: SifFile) -> list[SifStretch]:
 
     Raises ImageError for a list that cannot be.
     """
-    data = sif.named(_PACKS)
+    data = sif.named(PACKS)
     if data is None:
         return []
     root, found = sif.root, []

@@ -29,6 +29,13 @@ PAGE = 4096
 GROUP = 0xF0000001  # the first group; signatures speak of it
 MAX_SLOTS = 4096
 
+# The names of the data objects that we write beside the root filesystem; the first three are
+# Apptainer's own.
+DEFINITION = "Singularity"
+METADATA = "inspect-metadata.json"
+OCI_CONFIG = "oci-config.json"
+PACKS = "pixi-ship-packs.json"
+
 # OCI architecture → the header's number.
 ARCHITECTURES = {
     "386": b"01\0",

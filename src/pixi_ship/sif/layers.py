@@ -124,10 +124,12 @@ class _Overlay:
     def _put(self, directory: Directory, name: str, row: Row, pack: int) -> None:
         if row.kind == "directory":
             there = directory.names.get(name)
-            if not isinstance(there, Directory):
-                directory.names[name] = Directory(0o755 if row.mode == KEEP else row.mode)
-            elif row.mode != KEEP:
+            if row.mode == KEEP:
+                directory.names.setdefault(name, Directory())  # a link such as /home may be there
+            elif isinstance(there, Directory):
                 there.mode = row.mode
+            else:
+                directory.names[name] = Directory(row.mode)
         elif row.kind == "file":
             directory.names[name] = Leaf(InodeType.FILE, row.mode, content=row.content, pack=pack)
         elif row.kind == "symlink":

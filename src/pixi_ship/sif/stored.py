@@ -22,15 +22,13 @@ from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Blob
 from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.oci.stored import StoredImage, parsed
-from pixi_ship.sif.convert import OCI_CONFIG
 from pixi_ship.sif.file import SifFile, read_sif, read_sif_from
-from pixi_ship.sif.format import DataType, Descriptor, PartitionType
+from pixi_ship.sif.format import METADATA, OCI_CONFIG, DataType, Descriptor, PartitionType
 from pixi_ship.squashfs.format import SUPERBLOCK
 from pixi_ship.squashfs.read import SquashfsEntry, SquashfsReader
 from pixi_ship.squashfs.superblock import Superblock
 
 TRANSPORTS = frozenset({Transport.SIF, Transport.ORAS})  # what names a SIF
-METADATA = "inspect-metadata.json"
 
 _LABELS = ".singularity.d/labels.json"
 _MAX_LABELS = 32 << 20  # bytes

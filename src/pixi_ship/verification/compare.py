@@ -13,7 +13,7 @@ from pixi_ship.verification.contents import Node
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. kind: file, layer, config or manifest; where: a path, a layer, a field.
+    """One difference. kind: file, layer, config, manifest or sif; where: a path, a layer, a field.
 
     want, got: None for what is not there, or shall not be.
     """
@@ -29,6 +29,15 @@ class Difference:
         if self.got is None:
             return f"{self.where}: is missing ({self.want})"
         return f"{self.where}: got {self.got}, want {self.want}"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found of an image. files: paths that were compared. notes: what is to be told."""
+
+    files: int
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compare_files(want: Mapping[str, Node], got: Mapping[str, Node]) -> Iterator[Difference]:

@@ -7,7 +7,7 @@ removes a name, ``.wh..wh..opq`` all that lower layers have in a directory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pixi_ship.errors import ImageError
@@ -15,6 +15,7 @@ from pixi_ship.tree import DIRECTORY_MODE, Directory, Entry, File, Hardlink, Sym
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
+_XATTR = "SCHILY.xattr."
 _MAX_UNLISTED = 1_000_000
 
 
@@ -23,7 +24,7 @@ class Node:
     """What a path is. content: a file's sha256, a link's target, else empty.
 
     attributes: a digest of extended attributes, empty where there are none. first: for a
-    second name of a file, the name that its hard link gives.
+    second name of a file, the name that its hard link gives. device: its number, of one.
     """
 
     kind: str
@@ -33,13 +34,17 @@ class Node:
     owner: tuple[int, int] = (0, 0)
     attributes: str = ""
     first: str = ""
+    device: int = 0
 
     def __str__(self) -> str:
         words = f"{self.kind} {self.mode:o}"
         if self.owner != (0, 0):
             words += f" owner {self.owner[0]}:{self.owner[1]}"
         if self.kind == "file":
-            words += f" {self.size} bytes sha256:{self.content[:12]}…"
+            words += f" {self.size} bytes"
+            words += f" sha256:{self.content[:12]}…" if self.content else ""
+        elif self.device:
+            words += f" {self.device:#x}"
         elif self.content:
             words += f" -> {self.content}"
         if self.first:
@@ -179,6 +184,12 @@ class Root:
 
 def _hides(path: str) -> bool:
     return path.rpartition("/")[2].startswith(_WHITEOUT)
+
+
+def attributes_digest(extended: Mapping[str, bytes]) -> str:
+    """A digest of the extended attributes among pax records; empty where there are none."""
+    rows = sorted((key, value) for key, value in extended.items() if key.startswith(_XATTR))
+    return hashlib.sha256(repr(rows).encode()).hexdigest() if rows else ""
 
 
 def noted(entries: Iterable[Entry], rows: list[tuple[str, Node]]) -> Iterator[Entry]:

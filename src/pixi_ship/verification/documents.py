@@ -1,4 +1,4 @@
-"""What differs in an image's config and manifest, field by field, and then in their bytes.
+"""What differs in the documents of an image, field by field, and then in their bytes.
 
 Readers of JSON disagree about a name that stands twice, and some take ``Layers`` for
 ``layers``: that fields look right proves nothing unless there are no others.
@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from pixi_ship.digest import Digest
+from pixi_ship.errors import ImageError
 from pixi_ship.oci.image import canonical_json
-from pixi_ship.oci.stored import StoredImage
+from pixi_ship.oci.stored import StoredImage, parsed
 from pixi_ship.verification.compare import Difference
 
 # OCI image-spec 1.1, manifest.md and descriptor.md; what else they allow is not ours.
@@ -32,6 +33,24 @@ def compare_config(want: Mapping[str, object], image: StoredImage) -> Iterator[D
     if not found and same_layers and image.raw_config != (wanted := canonical_json(want)):
         have = str(Digest.of(image.raw_config))
         yield Difference("config", "config, its bytes", str(Digest.of(wanted)), have)
+
+
+def compare_document(
+    kind: str, where: str, want: Mapping[str, object], raw: bytes
+) -> Iterator[Difference]:
+    """Differences of a JSON document from the one wanted: its fields, and then its bytes."""
+    wanted = canonical_json(want)
+    if raw == wanted:
+        return
+    try:
+        found = list(_compare(kind, where, json.loads(wanted), parsed(raw, where)))
+    except (ImageError, RecursionError):
+        yield Difference(kind, where, str(Digest.of(wanted)), "what is no JSON object")
+        return
+    yield from found
+    if not found:
+        bytes_of = f"{where}, its bytes"
+        yield Difference(kind, bytes_of, str(Digest.of(wanted)), str(Digest.of(raw)))
 
 
 def compare_manifest(annotations: Mapping[str, str], image: StoredImage) -> Iterator[Difference]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pixi_ship.digest import Digest
@@ -13,7 +13,7 @@ from pixi_ship.oci.blob import Layer
 from pixi_ship.oci.decompress import Unpacked, decompressed
 from pixi_ship.tar_stream import Member, members
 from pixi_ship.tree import checked_path
-from pixi_ship.verification.contents import Node, OddEntry
+from pixi_ship.verification.contents import Node, OddEntry, attributes_digest
 
 # A tar of zeros shrinks some 30,000-fold under zstd, real layers 2 to 20-fold.
 _MAX_RATIO = 1000
@@ -21,7 +21,8 @@ _MIN_LIMIT = 256 << 20  # bytes
 _MAX_UNPACKED = 256 << 30  # bytes
 _LONG = 256  # characters of names that count as one entry more
 _MAX_PATH = 4095  # bytes that Linux takes (PATH_MAX, less the NUL)
-_XATTR = "SCHILY.xattr."
+# Type flags of special files (POSIX.1-2001); others are no file that an image can hold.
+_SPECIAL = {"3": "character device", "4": "block device", "6": "named pipe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,12 @@ def _hashed(layer: Layer, limit: int, update: Callable[[bytes], None]) -> Iterat
 
 
 def _node(member: Member) -> Node:
-    attributes = _attributes(member.extended)
+    kind, device = member.kind, 0
+    if member.kind == "special":
+        kind = _SPECIAL.get(member.typeflag, kind)
+        major, minor = member.device if kind.endswith("device") else (0, 0)
+        # As mknod(2) packs it: the minor number's low byte, the major, the rest of the minor.
+        device = ((minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)) & 0xFFFFFFFF
     if member.kind == "file":
         digest = hashlib.sha256()
         for chunk in member.chunks():
@@ -116,9 +122,5 @@ def _node(member: Member) -> Node:
     else:
         content = member.link
     size = member.size if member.kind == "file" else 0
-    return Node(member.kind, member.mode, size, content, member.owner, attributes)
-
-
-def _attributes(extended: Mapping[str, bytes]) -> str:
-    rows = sorted((key, value) for key, value in extended.items() if key.startswith(_XATTR))
-    return hashlib.sha256(repr(rows).encode()).hexdigest() if rows else ""
+    attributes = attributes_digest(member.extended)
+    return Node(kind, member.mode, size, content, member.owner, attributes, device=device)

@@ -1,0 +1,81 @@
+"""What an image has to be: its layers and its config made again from the archives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pixi_ship.assembly import base_facts, check_base, configure
+from pixi_ship.builder import Builder, Compilers, recipes_for
+from pixi_ship.digest import Digest, HashingWriter
+from pixi_ship.layer.compress import Blocks
+from pixi_ship.layer.tar import TarWriter
+from pixi_ship.layering import LayerRecipe
+from pixi_ship.oci.stored import StoredImage
+from pixi_ship.tree import Tree
+from pixi_ship.verification.contents import Node, noted
+from pixi_ship.verification.layers import MadeLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An image made again on a base.
+
+    layers: of ours, the last one too. config: the whole. labels: what a manifest may repeat.
+    """
+
+    base: StoredImage
+    layers: tuple[MadeLayer, ...]
+    config: Mapping[str, object]
+    labels: Mapping[str, str]
+
+    @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """The digests of all tars, the base's first."""
+        return _diff_ids(self.base, self.layers)
+
+
+def made_again(builder: Builder, base: StoredImage) -> Expected:
+    """Make everything again from the archives; of its bytes nothing is kept but digests."""
+    selection, options, cache = builder.selection, builder.options, builder.cache
+    facts = base_facts(base, cache, selection.glibc_requirements)
+    if facts is None:
+        raise AssertionError("a base that may be read is read")
+    check_base(selection, base, facts)
+    merged = builder.merged(afresh=True)
+    recipes = recipes_for(builder, merged)
+    scripts: dict[str, str] = {}
+    with ExitStack() as stack:
+        compilers = Compilers(selection.interpreter, stack)
+
+        def made(recipe: LayerRecipe) -> MadeLayer:
+            tree = builder.tree(recipe, merged, compilers.get())
+            found = _made(tree)
+            scripts.update(tree.seen)
+            return found
+
+        pool = stack.enter_context(ThreadPoolExecutor(options.workers, "verify"))
+        layers = list(pool.map(made, recipes))
+    configuration = configure(selection, options, base, facts, recipes, scripts, merged)
+    layers.append(_made(configuration.tree))
+    diff_ids = [str(each) for each in _diff_ids(base, layers)]
+    config = {**configuration.config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    return Expected(base, tuple(layers), config, configuration.labels)
+
+
+def _diff_ids(base: StoredImage, layers: Sequence[MadeLayer]) -> tuple[Digest, ...]:
+    return (*(each.diff_id for each in base.layers), *(each.diff_id for each in layers))
+
+
+def _made(tree: Tree) -> MadeLayer:
+    """A layer as a build writes it; its bytes are hashed and dropped."""
+    rows: list[tuple[str, Node]] = []
+    tar = HashingWriter(lambda block: None)
+    blocks = Blocks(tar.write)
+    writer = TarWriter(blocks.write)
+    writer.add_all(noted(tree.entries(), rows))
+    writer.close()
+    blocks.close()
+    return MadeLayer(tuple(rows), tar.digest, tar.size)
