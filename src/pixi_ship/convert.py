@@ -16,7 +16,7 @@ from pixi_ship.platform import Platform
 from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.registry.push import Transfers
 from pixi_ship.registry.registries import Registries
-from pixi_ship.sif.convert import SifImage, make_sif
+from pixi_ship.sif.make import SifImage, make_sif
 from pixi_ship.sif.packs import Packs
 from pixi_ship.sif.write import sif_artifact, write_sif_file
 from pixi_ship.squashfs.format import SquashfsCompression

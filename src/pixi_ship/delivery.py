@@ -19,7 +19,7 @@ from pixi_ship.progress import Progress
 from pixi_ship.registry.push import Push, Transfers
 from pixi_ship.registry.registries import Registries
 from pixi_ship.selection import Options
-from pixi_ship.sif.convert import SifImage, make_sif
+from pixi_ship.sif.make import SifImage, make_sif
 from pixi_ship.sif.packs import Packs
 from pixi_ship.sif.write import sif_artifact, write_sif_file
 

@@ -89,10 +89,10 @@ def pull(
 
 def _look_up(
     reference: Reference, platform: Platform, registries: Registries
-) -> _StoredImage | _StoredSif:
+) -> _ImageInLayers | _SifInRegistry:
     if reference.transport is Transport.ORAS:
-        return _StoredSif(*registries.sif(reference))
-    return _StoredImage(registries.read(reference, platform, keep=False))
+        return _SifInRegistry(*registries.sif(reference))
+    return _ImageInLayers(registries.read(reference, platform, keep=False))
 
 
 def _is_there(target: Path) -> bool:
@@ -141,7 +141,7 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredImage:
+class _ImageInLayers:
     """An image of layers, wherever it is."""
 
     image: StoredImage
@@ -158,7 +158,7 @@ class _StoredImage:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredSif:
+class _SifInRegistry:
     """A SIF in a registry."""
 
     digest: Digest

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from pixi_ship.digest import Digest
-from pixi_ship.sif.convert import packs_in
 from pixi_ship.sif.file import read_sif
+from pixi_ship.sif.pack_list import packs_in
 
 from ..tiny import Ran, Tiny, ship
 from .behaviour import Behaviour

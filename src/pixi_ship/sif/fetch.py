@@ -13,8 +13,8 @@ from pathlib import Path
 from pixi_ship.digest import Digest, HashingWriter
 from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Blob, Source, Stretch, Watched
-from pixi_ship.sif.convert import packs_in
 from pixi_ship.sif.file import read_sif, read_sif_from
+from pixi_ship.sif.pack_list import packs_in
 
 _LEAST = 64 << 10  # bytes of a pack that are worth a request less
 

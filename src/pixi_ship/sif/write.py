@@ -10,7 +10,7 @@ from pixi_ship.cache import replacing
 from pixi_ship.errors import ImageError
 from pixi_ship.oci.reference import Reference
 from pixi_ship.oci.sif_artifact import SifArtifact
-from pixi_ship.sif.convert import SifImage
+from pixi_ship.sif.make import SifImage
 
 
 def write_sif_file(

@@ -14,7 +14,6 @@ from pixi_ship.digest import HashingWriter
 from pixi_ship.errors import DigestMismatch, ImageError
 from pixi_ship.oci.image import canonical_json
 from pixi_ship.oci.stored import StoredImage, parsed
-from pixi_ship.sif.convert import packs_in
 from pixi_ship.sif.file import SifFile, architecture_number
 from pixi_ship.sif.format import (
     ARCHITECTURES,
@@ -28,6 +27,7 @@ from pixi_ship.sif.format import (
     Descriptor,
     PartitionType,
 )
+from pixi_ship.sif.pack_list import packs_in
 from pixi_ship.sif.singularity import SingularityTree
 from pixi_ship.sif.stored import StoredSif, in_words
 from pixi_ship.verification.compare import Difference, Findings, compare_files

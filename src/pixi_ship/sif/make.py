@@ -7,17 +7,15 @@ costs one pack and a copy. Nothing but Python is needed for that.
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pixi_ship.digest import Digest
-from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Layer
 from pixi_ship.oci.image import canonical_json
-from pixi_ship.sif.file import Part, SifFile, lay_out, root_partition
+from pixi_ship.sif.file import Part, lay_out, root_partition
 from pixi_ship.sif.format import DEFINITION, METADATA, OCI_CONFIG, PACKS, DataType
 from pixi_ship.sif.layers import KEEP, merged_root
+from pixi_ship.sif.pack_list import pack_list
 from pixi_ship.sif.packs import KeptPack, Packs
 from pixi_ship.sif.pieces import Pieces
 from pixi_ship.sif.singularity import SingularityTree
@@ -25,8 +23,6 @@ from pixi_ship.squashfs.filesystem import make_filesystem
 from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.squashfs.pack import Pack, PackWriter, Row
 from pixi_ship.tree import Directory, Entry, File, Symlink, Tree
-
-_MAX_PACKS = 1000  # listed in a SIF
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,53 +66,11 @@ def make_sif(
         Part(DataType.DEFINITION, DEFINITION, Pieces.of(definition.encode())),
         Part(DataType.JSON, METADATA, Pieces.of(tree.metadata())),
         Part(DataType.JSON, OCI_CONFIG, Pieces.of(canonical_json(config))),
-        Part(DataType.JSON, PACKS, Pieces.of(_packs_json(kept, len(filesystem.superblock)))),
+        Part(DataType.JSON, PACKS, Pieces.of(pack_list(kept, len(filesystem.superblock)))),
         root_partition(root, architecture),
     )
     said = created if isinstance(created, str) and created else None
     return SifImage(lay_out(parts, architecture, time), said, tuple(kept))
-
-
-def _packs_json(kept: Sequence[KeptPack], at: int) -> bytes:
-    """What the packs are, and where each lies in the squashfs; at: where the first does."""
-    rows = []
-    for each in kept:
-        digest, size = each.blob.descriptor.digest, each.pack.size
-        rows.append({"digest": str(digest), "offset": at, "size": size})
-        at += size
-    return canonical_json({"packs": rows})
-
-
-@dataclass(frozen=True, slots=True)
-class SifStretch:
-    """``size`` bytes of a SIF from ``offset`` on; the digest is what its list says."""
-
-    digest: Digest
-    offset: int
-    size: int
-
-
-def packs_in(sif: SifFile) -> list[SifStretch]:
-    """Where the packs lie in a SIF of ours, by what it says itself; none in others.
-
-    Raises ImageError for a list that cannot be.
-    """
-    data = sif.named(PACKS)
-    if data is None:
-        return []
-    root, found = sif.root, []
-    at, end = root.offset, root.offset + root.size
-    try:
-        for row in json.loads(data)["packs"][:_MAX_PACKS]:
-            digest, size = Digest.parse(row["digest"]), int(row["size"])
-            offset = root.offset + int(row["offset"])
-            if size < 0 or offset < at or offset + size > end:
-                raise ValueError("a pack lies outside of the squashfs, or in another one")
-            found.append(SifStretch(digest, offset, size))
-            at = offset + size
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ImageError(f"reading {sif.source.name}: its list of packs: {error}") from None
-    return found
 
 
 def seconds(created: object) -> int:
