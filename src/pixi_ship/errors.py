@@ -86,3 +86,7 @@ class NotInRegistry(RegistryError):
 
 class CacheError(PixiShipError):
     """The cache directory cannot be used."""
+
+
+class SchedulerError(PixiShipError):
+    """A scheduler is not there, refused, or knows nothing of the job."""

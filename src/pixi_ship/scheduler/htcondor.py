@@ -1,0 +1,101 @@
+"""HTCondor by its own commands, and by the event log that it writes beside a job's files.
+
+Source: HTCondor manual, "Job event log codes". The log tells all of a job's story, also to a
+process that was not there, and after the queue has forgotten the job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pixi_ship.errors import SchedulerError
+from pixi_ship.job.model import JobFiles
+from pixi_ship.scheduler.command import Commands
+from pixi_ship.scheduler.record import JobRecord
+from pixi_ship.scheduler.state import State, Task, ended
+
+_TERSE = re.compile(r"(\d+)\.\d+(?:\s*-\s*\d+\.\d+)?\s*\Z")  # the first job, and the last
+_EVENT = re.compile(r"(\d{3}) \((\d+)\.(\d+)\.\d+\) ")
+_RETURNED = re.compile(r"Normal termination \(return value (\d+)\)")
+_KILLED = re.compile(r"Abnormal termination \(signal (\d+)\)")
+_MOST_LOG = 1 << 30  # bytes
+# Numbers of events (condor_event.h).
+_SUBMITTED, _EXECUTING, _EVICTED, _TERMINATED, _ABORTED, _HELD, _RELEASED = (
+    *("000", "001", "004", "005", "009", "012", "013"),
+)
+_RECONNECT_FAILED = "024"
+
+
+class HTCondor:
+    """The pool that this machine submits to."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    def submit(self, directory: Path, files: JobFiles) -> str:
+        """Submit; returns the cluster's number. Raises SchedulerError."""
+        said = self._commands.output(files.submit, directory)
+        found = _TERSE.search(said.strip())
+        if found is None:
+            raise SchedulerError(f"condor_submit said {said.strip()!r}, want the numbers of jobs")
+        return found[1]
+
+    def cancel(self, record: JobRecord) -> None:
+        """Remove every task that has not ended; raises SchedulerError."""
+        self._commands.output(("condor_rm", record.identifier))
+
+    def fetch(self, record: JobRecord) -> list[int | None]:
+        """Nothing: the pool itself brings back what a task leaves."""
+        return []
+
+    def tasks(self, record: JobRecord) -> list[Task]:
+        """Every task, in the order of the array; raises SchedulerError."""
+        indices = record.indices
+        tasks = [Task(index, State.PENDING) for index in indices]
+        for event, process, text in _events(record):
+            if process < len(indices):
+                tasks[process] = _after(tasks[process], event, text)
+        return tasks
+
+
+def _events(record: JobRecord) -> Iterator[tuple[str, int, str]]:
+    """Number, process and text of each event of the job's cluster."""
+    path = record.directory / f"{record.name}.log"
+    try:
+        if path.stat().st_size > _MOST_LOG:
+            raise SchedulerError(f"{path} has more than {_MOST_LOG} bytes")
+        text = path.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SchedulerError(f"reading {path}: {error.strerror or error}") from error
+    for event in text.split("\n...\n")[:-1]:  # what is being written has no end yet
+        found = _EVENT.match(event)
+        # The log pads the number with zeros.
+        if found and int(found[2]) == int(record.identifier):
+            yield found[1], int(found[3]), event
+
+
+def _after(task: Task, event: str, text: str) -> Task:
+    index = task.index
+    if event in (_SUBMITTED, _EVICTED, _RELEASED, _RECONNECT_FAILED):
+        return Task(index, State.PENDING)
+    if event == _EXECUTING:
+        return Task(index, State.RUNNING)
+    if event == _HELD:
+        return Task(index, State.HELD, reason=_second_line(text))
+    if event == _ABORTED:
+        return Task(index, State.CANCELLED, reason=_second_line(text))
+    if event == _TERMINATED:
+        if found := _RETURNED.search(text):
+            return ended(index, int(found[1]))
+        if found := _KILLED.search(text):
+            return ended(index, 128 + int(found[1]))
+    return task
+
+
+def _second_line(text: str) -> str:
+    lines = text.splitlines()
+    return lines[1].strip() if len(lines) > 1 else ""

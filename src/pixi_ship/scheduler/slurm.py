@@ -1,0 +1,152 @@
+"""Slurm by its own commands: sbatch, squeue, scontrol, sacct, scancel.
+
+How a task ended is told by the file that the job script leaves; the scheduler is asked for the
+others, since it forgets jobs after minutes and many sites keep no accounts.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from pixi_ship.errors import SchedulerError
+from pixi_ship.job.model import JobFiles
+from pixi_ship.scheduler.command import Commands
+from pixi_ship.scheduler.record import JobRecord, recall_ended, remember_ended
+from pixi_ship.scheduler.state import State, Task, ended
+
+_IDENTIFIER = re.compile(r"(\d+)(?:;\S+)?\s*\Z")  # sbatch --parsable: the job, and the cluster
+_WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "RESIZING", "REQUEUE_HOLD"})
+_LEFT = ("stdout.txt", "stderr.txt", "exit-code")
+_FIELDS = re.compile(r"(\w+)=(\S*)")
+
+
+class Slurm:
+    """The Slurm that this machine submits to."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    def submit(self, directory: Path, files: JobFiles) -> str:
+        """Submit; returns the job's number. Raises SchedulerError."""
+        said = self._commands.output(files.submit, directory)
+        found = _IDENTIFIER.search(said.strip())
+        if found is None:
+            raise SchedulerError(f"sbatch said {said.strip()!r}, want a job's number")
+        return found[1]
+
+    def cancel(self, record: JobRecord) -> None:
+        """Cancel every task that has not ended; raises SchedulerError."""
+        self._commands.output(("scancel", record.identifier))
+
+    def tasks(self, record: JobRecord) -> list[Task]:
+        """Every task, in the order of the array; raises SchedulerError."""
+        tasks = recall_ended(record) | self._alive(record)
+        for index in record.indices:
+            if index not in tasks and (left := self._left(record, index)):
+                tasks[index] = left
+        if any(index not in tasks for index in record.indices):
+            tasks = self._remembered(record) | tasks
+        remember_ended(record, tasks.values())
+        return [tasks.get(index) or Task(index, State.LOST) for index in record.indices]
+
+    def fetch(self, record: JobRecord) -> list[int | None]:
+        """Bring what ended tasks left on their nodes; returns the tasks it was done for.
+
+        Only what a job is to leave is taken, and none of it above the task's directory. What
+        was brought is removed from the node. Raises SchedulerError.
+        """
+        if record.fetch is None:
+            return []
+        words, above = record.fetch
+        fetched: list[int | None] = []
+        for task in self.tasks(record):
+            here = record.task_directory(task.index)
+            if not task.state.is_final or not task.node or (here / "stdout.txt").exists():
+                continue
+            below = "" if task.index is None else f"/task-{task.index}"
+            there = f"{above}/{record.identifier}{below}"
+            names = " ".join(map(shlex.quote, (*_LEFT, *record.outputs)))
+            pack = (
+                f'cd "{there}" && for each in {names}; do test ! -e "$each" || echo "$each"; done'
+            )
+            on_node = (*words, "-w", task.node, "sh", "-c")
+            self._commands.unpack((*on_node, f"{pack} | tar -c --verbatim-files-from -T -"), here)
+            self._commands.attempt((*on_node, f'rm -rf "{there}"'))
+            fetched.append(task.index)
+        return fetched
+
+    def _alive(self, record: JobRecord) -> dict[int | None, Task]:
+        """The tasks that wait or run."""
+        words = ("squeue", "--noheader", "--array", "--jobs", record.identifier)
+        said = self._commands.attempt((*words, "--format", "%K|%T|%r")) or ""
+        tasks = {}
+        for line in said.splitlines():
+            number, state, reason = (*line.strip().split("|"), "", "")[:3]
+            index = int(number) if record.tasks and number.isdigit() else None
+            tasks[index] = Task(index, _live(state, reason), reason=_reason(reason))
+        return {index: task for index, task in tasks.items() if not task.state.is_final}
+
+    def _left(self, record: JobRecord, index: int | None) -> Task | None:
+        try:
+            text = (record.task_directory(index) / "exit-code").read_text()
+        except OSError:
+            return None
+        return ended(index, int(text)) if text.strip().isdigit() else None
+
+    def _remembered(self, record: JobRecord) -> dict[int | None, Task]:
+        """What the controller, or the accounts, know of tasks that left no exit code."""
+        said = self._commands.attempt(("scontrol", "--oneliner", "show", "job", record.identifier))
+        tasks = {}
+        for line in (said or "").splitlines():
+            fields = dict(_FIELDS.findall(line))
+            number = fields.get("ArrayTaskId", "")
+            index = int(number) if record.tasks and number.isdigit() else None
+            node = fields.get("BatchHost", "")
+            tasks[index] = _final(
+                index, fields.get("JobState", ""), fields.get("ExitCode", ""), node
+            )
+        if not tasks:
+            tasks = self._accounted(record)
+        return {index: task for index, task in tasks.items() if task.state.is_final}
+
+    def _accounted(self, record: JobRecord) -> dict[int | None, Task]:
+        words = ("sacct", "--noheader", "--parsable2", "--allocations", "--jobs")
+        said = self._commands.attempt(
+            (*words, record.identifier, "--format", "JobID,State,ExitCode")
+        )
+        tasks = {}
+        for line in (said or "").splitlines():
+            identifier, state, code, node = (*line.split("|"), "", "", "")[:4]
+            number = identifier.partition("_")[2]
+            index = int(number) if record.tasks and number.isdigit() else None
+            tasks[index] = _final(index, state, code, node)
+        return tasks
+
+
+def _live(state: str, reason: str) -> State:
+    if state in _WAITING:
+        return State.HELD if "held" in reason.lower() else State.PENDING
+    if state in ("RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING"):
+        return State.RUNNING
+    return State.LOST  # it has ended; others know how
+
+
+def _reason(reason: str) -> str:
+    return "" if reason in ("None", "") else reason
+
+
+def _final(index: int | None, state: str, code: str, node: str) -> Task:
+    word = state.partition(" ")[0]  # "CANCELLED by 1000"
+    status, _, signal = code.partition(":")
+    number = int(status or 0) if status.isdigit() else 0
+    if signal.isdigit() and int(signal):
+        number = 128 + int(signal)
+    if word == "COMPLETED":
+        return ended(index, 0, node)
+    if word.startswith("CANCELLED"):
+        return Task(index, State.CANCELLED, number or None, node=node)
+    if word in ("PENDING", "RUNNING", ""):
+        return Task(index, State.PENDING)
+    return Task(index, State.FAILED, number or None, word.lower().replace("_", " "), node)

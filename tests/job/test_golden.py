@@ -1,0 +1,73 @@
+"""What is rendered, to the byte: files in golden/, to be read by people.
+
+    REWRITE_GOLDEN=1 python -m pytest tests/job/test_golden.py
+
+writes them anew; then look at what changed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pixi_ship.errors import UsageError
+from pixi_ship.job.htcondor import render_htcondor
+from pixi_ship.job.model import Job, JobFiles
+from pixi_ship.job.site import Launcher, Site
+from pixi_ship.job.slurm import render_slurm
+
+from .cases import IMAGE, JOBS, LAUNCHERS, SITE
+
+GOLDEN = Path(__file__).with_name("golden")
+DIRECTORY = "/home/me/jobs/fit-1"
+
+
+def held(name: str, files: JobFiles) -> None:
+    parts = [f"==> {file} <==\n{text}" for file, text in files.files.items()]
+    parts += [f"$ {' '.join(files.submit)}\n", *(f"note: {note}\n" for note in files.notes)]
+    text, path = "\n".join(parts), GOLDEN / f"{name}.txt"
+    if os.environ.get("REWRITE_GOLDEN"):
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_htcondor(name: str) -> None:
+    held(f"htcondor-{name}", render_htcondor(JOBS[name], Site(), DIRECTORY))
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_slurm(name: str) -> None:
+    held(f"slurm-{name}", render_slurm(JOBS[name], Site(), DIRECTORY))
+
+
+@pytest.mark.parametrize("launcher", [Launcher.PYXIS, Launcher.PODMAN])
+def test_launchers(launcher: Launcher) -> None:
+    held(f"slurm-{launcher}", render_slurm(JOBS["resources"], LAUNCHERS[launcher], DIRECTORY))
+
+
+def test_a_site() -> None:
+    held("htcondor-site", render_htcondor(JOBS["items"], SITE, DIRECTORY))
+    held("slurm-site", render_slurm(JOBS["plain"], SITE, DIRECTORY))
+
+
+@pytest.mark.parametrize("launcher", [Launcher.PYXIS, Launcher.PODMAN])
+def test_launchers_that_take_no_sif(launcher: Launcher) -> None:
+    with pytest.raises(UsageError, match=f"{launcher} cannot start oras://"):
+        render_slurm(JOBS["array"], LAUNCHERS[launcher], DIRECTORY)
+
+
+def test_dependencies() -> None:
+    job = Job(name="fit", command=("true",), image=IMAGE, after=("12", "13"))
+    found = render_slurm(job, Site(), DIRECTORY)
+    assert found.submit == ("sbatch", "--parsable", "--dependency=afterok:12:13", "fit.sbatch")
+    with pytest.raises(UsageError, match="DAGMan"):
+        render_htcondor(job, Site(), DIRECTORY)
+
+
+@pytest.mark.parametrize("directory", ["/home/a b", "/home/100%", "/home/'"])
+def test_directories_that_slurm_cannot_name(directory: str) -> None:
+    with pytest.raises(UsageError, match="where Slurm writes"):
+        render_slurm(JOBS["plain"], Site(), directory)

@@ -1,0 +1,55 @@
+"""A job that no scheduler could take is refused before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pixi_ship.errors import UsageError
+from pixi_ship.job.model import Job, Tasks, parse_tasks
+
+from .cases import IMAGE
+
+FAULTS: dict[str, tuple[Mapping[str, Any], str]] = {
+    "a name with a slash": ({"name": "a/b"}, "'a/b' cannot be a job's name"),
+    "a name with a line break": ({"name": "a\n"}, "cannot be a job's name"),
+    "no command": ({"command": ()}, "no command"),
+    "a variable with a space": ({"env": {"A B": "1"}}, "'A B' cannot be a variable's name"),
+    "a NUL in a word": ({"command": ("a\0",)}, "NUL"),
+    "a NUL in a variable": ({"env": {"A": "\0"}}, "NUL"),
+    "an item of two lines": ({"items": ("a\nb",)}, "line break"),
+    "an output elsewhere": ({"outputs": ("/etc/passwd",)}, "not in the job's directory"),
+    "an output above": ({"outputs": ("a/../../b",)}, "not in the job's directory"),
+    "everything as output": ({"outputs": (".",)}, "not in the job's directory"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), FAULTS.values(), ids=FAULTS)
+def test_refused(change: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Job(**{"name": "fit", "command": ("true",), "image": IMAGE, **change})
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks", "count"),
+    [
+        ("0-29", Tasks(0, 29), 30),
+        ("1-10:3", Tasks(1, 10, 3), 4),
+        ("5-5", Tasks(5, 5), 1),
+        ("0-99%5", Tasks(0, 99, 1, 5), 100),
+        ("2-9:2%3", Tasks(2, 9, 2, 3), 4),
+    ],
+)
+def test_arrays(text: str, tasks: Tasks, count: int) -> None:
+    assert parse_tasks(text) == tasks
+    assert len(tasks) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "5-1", "0-9:0", "0-9%0", "-1-3", "a-b", "0-9,12", "0-99999999", "0-9 "]
+)
+def test_no_arrays(text: str) -> None:
+    with pytest.raises(UsageError, match="--array"):
+        parse_tasks(text)

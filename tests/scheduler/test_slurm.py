@@ -1,0 +1,192 @@
+"""Slurm is asked for what no file tells; the real one answers in tests/lab."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+
+from pixi_ship.errors import SchedulerError
+from pixi_ship.job.model import JobFiles, Tasks
+from pixi_ship.scheduler.record import JobRecord, SchedulerName, read_record
+from pixi_ship.scheduler.slurm import Slurm
+from pixi_ship.scheduler.state import State, Task
+
+from .conftest import Programs, Recorded
+
+GONE = "slurm_load_jobs error: Invalid job id specified\n"
+
+
+@pytest.fixture
+def slurm(programs: Programs) -> Slurm:
+    """A controller that knows nothing, and no accounts."""
+    programs.add("squeue", status=1, error=GONE)
+    programs.add("scontrol", status=1, error=GONE)
+    programs.add("scancel")
+    return Slurm(programs.commands)
+
+
+def one(slurm: Slurm, record: JobRecord) -> Task:
+    (task,) = slurm.tasks(record)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "reason"),
+    [
+        ("N/A|PENDING|Resources", State.PENDING, "Resources"),
+        ("N/A|PENDING|JobHeldUser", State.HELD, "JobHeldUser"),
+        (
+            "N/A|PENDING|launch failed requeued held",
+            State.HELD,
+            "launch failed requeued held",
+        ),
+        ("N/A|RUNNING|None", State.RUNNING, ""),
+        ("N/A|COMPLETING|None", State.RUNNING, ""),
+    ],
+)
+def test_the_queue(
+    programs: Programs, slurm: Slurm, recorded: Recorded, line: str, state: State, reason: str
+) -> None:
+    programs.add("squeue", f"{line}\n")
+    assert one(slurm, recorded(SchedulerName.SLURM, None)) == Task(None, state, reason=reason)
+
+
+@pytest.mark.parametrize(("text", "state"), [("0\n", State.DONE), ("3\n", State.FAILED)])
+def test_the_file_that_a_script_leaves(
+    slurm: Slurm, recorded: Recorded, text: str, state: State
+) -> None:
+    record = recorded(SchedulerName.SLURM, None)
+    (record.directory / "exit-code").write_text(text)
+    assert one(slurm, record) == Task(None, state, int(text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "code", "reason"),
+    [
+        ("JobState=COMPLETED ExitCode=0:0", State.DONE, 0, ""),
+        ("JobState=FAILED ExitCode=3:0", State.FAILED, 3, "failed"),
+        ("JobState=FAILED ExitCode=0:9", State.FAILED, 137, "failed"),
+        ("JobState=CANCELLED ExitCode=0:15", State.CANCELLED, 143, ""),
+        ("JobState=OUT_OF_MEMORY ExitCode=0:125", State.FAILED, 253, "out of memory"),
+        ("JobState=NODE_FAIL ExitCode=1:0", State.FAILED, 1, "node fail"),
+        ("JobState=TIMEOUT ExitCode=0:15", State.FAILED, 143, "timeout"),
+    ],
+)
+def test_what_the_controller_remembers(
+    programs: Programs,
+    slurm: Slurm,
+    recorded: Recorded,
+    fields: str,
+    state: State,
+    code: int,
+    reason: str,
+) -> None:
+    record = recorded(SchedulerName.SLURM, None)
+    programs.add("scontrol", f"JobId=12 JobName=fit {fields} BatchHost=node2 NodeList=node2\n")
+    want = Task(None, state, code, reason, "node2")
+    assert one(slurm, record) == want
+    programs.add("scontrol", status=1, error=GONE)
+    assert one(slurm, record) == want, "somebody asked while it knew"
+
+
+def test_accounts(programs: Programs, slurm: Slurm, recorded: Recorded) -> None:
+    record = recorded(SchedulerName.SLURM, Tasks(0, 1))
+    programs.add("sacct", "12_0|COMPLETED|0:0|node1\n12_1|CANCELLED by 1000|0:0|node2\n")
+    first, second = slurm.tasks(record)
+    assert (first.state, first.node) == (State.DONE, "node1")
+    assert (second.state, second.node) == (State.CANCELLED, "node2")
+
+
+def test_an_array_from_three_sources(programs: Programs, slurm: Slurm, recorded: Recorded) -> None:
+    record = recorded(SchedulerName.SLURM, Tasks(0, 3))
+    programs.add("squeue", "3|PENDING|Priority\n2|RUNNING|None\n")
+    (record.task_directory(0) / "exit-code").write_text("0\n")
+    programs.add("scontrol", "JobId=14 ArrayJobId=12 ArrayTaskId=1 JobState=FAILED ExitCode=2:0\n")
+    states = [(each.index, each.state, each.exit_code) for each in slurm.tasks(record)]
+    assert states == [
+        (0, State.DONE, 0),
+        (1, State.FAILED, 2),
+        (2, State.RUNNING, None),
+        (3, State.PENDING, None),
+    ]
+
+
+def test_a_task_that_nobody_knows(slurm: Slurm, recorded: Recorded) -> None:
+    record = recorded(SchedulerName.SLURM, None)
+    assert one(slurm, record).state is State.LOST
+
+
+@pytest.mark.parametrize("said", ["12\n", "12;cluster\n"])
+def test_submit(programs: Programs, slurm: Slurm, recorded: Recorded, said: str) -> None:
+    programs.add("sbatch", said)
+    directory = recorded(SchedulerName.SLURM, None).directory
+    assert slurm.submit(directory, JobFiles({}, ("sbatch", "--parsable", "x"))) == "12"
+
+
+def test_an_answer_that_is_no_number(programs: Programs, slurm: Slurm, recorded: Recorded) -> None:
+    programs.add("sbatch", "Submitted, perhaps\n")
+    directory = recorded(SchedulerName.SLURM, None).directory
+    with pytest.raises(SchedulerError, match="want a job's number"):
+        slurm.submit(directory, JobFiles({}, ("sbatch",)))
+
+
+def on_node(record: JobRecord) -> JobRecord:
+    found = JobRecord(
+        *(record.directory, record.scheduler, record.identifier, record.name, record.image, None),
+        *(record.outputs, (("srun", "--quiet"), "/scratch/jobs")),
+    )
+    found.save()
+    return found
+
+
+def tar_of(names: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in names.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_fetch(programs: Programs, slurm: Slurm, recorded: Recorded) -> None:
+    record = on_node(recorded(SchedulerName.SLURM, None))
+    programs.add("scontrol", "JobId=12 JobState=COMPLETED ExitCode=0:0 BatchHost=node2\n")
+    programs.add("srun")
+    (programs.folder / "srun.out").write_bytes(tar_of({"stdout.txt": b"said", "out": b"made"}))
+    assert slurm.fetch(record) == [None]
+    assert (record.directory / "out").read_bytes() == b"made"
+    pack, remove = (each for each in programs.calls.read_text().splitlines() if "srun" in each)
+    assert '-w node2 sh -c cd "/scratch/jobs/12" && for each in stdout.txt' in pack
+    assert 'rm -rf "/scratch/jobs/12"' in remove
+    assert slurm.fetch(record) == [], "it is here already"
+
+
+def test_what_a_node_sends_stays_in_the_directory(
+    programs: Programs, slurm: Slurm, recorded: Recorded
+) -> None:
+    record = on_node(recorded(SchedulerName.SLURM, None))
+    programs.add("scontrol", "JobId=12 JobState=COMPLETED ExitCode=0:0 BatchHost=node2\n")
+    programs.add("srun")
+    (programs.folder / "srun.out").write_bytes(tar_of({"../outside": b"x"}))
+    with pytest.raises(SchedulerError, match="brought no files"):
+        slurm.fetch(record)
+    assert not (record.directory.parent / "outside").exists()
+    assert "rm -rf" not in programs.calls.read_text(), "what was not brought stays on the node"
+
+
+def test_the_record_goes_on_in_another_process(recorded: Recorded) -> None:
+    record = on_node(recorded(SchedulerName.SLURM, None))
+    assert read_record(record.directory) == record
+    array = recorded(SchedulerName.HTCONDOR, Tasks(1, 9, 2))
+    assert read_record(array.directory) == array
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 2}'])
+def test_a_record_that_is_none(recorded: Recorded, text: str) -> None:
+    record = recorded(SchedulerName.SLURM, None)
+    (record.directory / "job.json").write_text(text)
+    with pytest.raises(SchedulerError, match=r"job\.json"):
+        read_record(record.directory)
