@@ -15,6 +15,7 @@ buildah:buildah
 skopeo:skopeo
 umoci:umoci
 mksquashfs:squashfs-tools
+bwrap:bubblewrap
 mmdebstrap:mmdebstrap
 qemu-aarch64:qemu-user
 gcc:gcc,libc6-dev

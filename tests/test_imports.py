@@ -38,6 +38,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "verification": WAIST | {"tar_stream", "oci"},
     "recipe": frozenset({"tree", "errors", "platform"}),
     "squashfs": BASICS,
+    "runtime": BASICS,
+    "job": BASICS,
+    "scheduler": BASICS | {"cache", "job"},
     "sif": WAIST | {"tar_stream", "cache", "oci", "recipe", "squashfs"},
 }
 ENGINE = frozenset(ALLOWED)
@@ -50,7 +53,7 @@ BESIDE = {
 # From here on each may also import what stands above it in this list.
 STEPS = (
     *("selection", "layering", "bases", "delivery", "builder", "assembly", "build_record"),
-    *("ship", "convert", "pull", "verify", "inspection"),
+    *("ship", "convert", "pull", "run", "submit", "verify", "inspection"),
 )
 ALLOWED |= BESIDE
 ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}

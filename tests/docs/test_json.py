@@ -34,11 +34,13 @@ class Documents:
 
     found: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
 
-    def run(self, *words: str | Path, status: int = 0) -> dict[str, Any]:
-        ran = ship(*words, "--json")
+    def run(self, *words: str | Path, status: int = 0, title: str = "") -> dict[str, Any]:
+        at = 2 if words[0] == "cache" else 1
+        ran = ship(*words[:at], "--json", *words[at:])
         assert ran.status == status, ran.err
         document: dict[str, Any] = json.loads(ran.out)
-        self.found.setdefault(_titles(words), []).append(document)
+        titles = (title,) if title else _titles(words)
+        self.found.setdefault(titles, []).append(document)
         return document
 
 
@@ -101,11 +103,12 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 BOTH = ("--platform", "linux-64", "--platform", "linux-aarch64")
 
 
-def test_every_field(shop: Shop) -> None:
+def test_every_field(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """One story, since each document needs what others made."""
     documents = Documents()
     _build_and_verify(documents, shop)
     _look_at_images(documents, shop)
+    _run_jobs(documents, shop, monkeypatch)
     shop.lock(*shop.with_python(), mode="c", pypi="https://files.example/thing-1.0.tar.gz")
     documents.run("plan", *shop.common, "--base", "scratch")
     _look_after_cache(documents, shop.tiny.cache)
@@ -145,6 +148,27 @@ def _look_at_images(documents: Documents, shop: Shop) -> None:
     documents.run("inspect", sif, *where)
     _break_tag(shop.layout)
     documents.run("ls", f"oci:{shop.layout}", *where)
+
+
+def _run_jobs(documents: Documents, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Slurm that takes everything and remembers nothing."""
+    programs, jobs = shop.tiny.root / "programs", shop.tiny.root / "jobs"
+    programs.mkdir()
+    (programs / "sbatch").write_text("#!/bin/sh\necho 12\n")
+    (programs / "squeue").write_text("#!/bin/sh\necho '1|PENDING|Priority'\n")
+    for each in programs.iterdir():
+        each.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    words = ("submit", "slurm", f"{shop.repository('lab/fit')}:2", "--jobs", jobs)
+    more = ("--array", "0-1", "--gpus", "1", "--gpu-memory", "8G")
+    documents.run(*words, *more, "--dry-run", "--", "true", title="`submit --dry-run`")
+    documents.run(*words, *more, "--", "true")
+    (job,) = jobs.iterdir()
+    (job / "task-0" / "exit-code").write_text("3\n")
+    documents.run("status", job)
+    (programs / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    (job / "task-1" / "exit-code").write_text("0\n")
+    documents.run("wait", job, status=3)
 
 
 def _push_base(shop: Shop, reference: str, version: str) -> None:

@@ -13,9 +13,18 @@ from pixi_ship.cli.cache import cache_group
 from pixi_ship.cli.convert import convert_command
 from pixi_ship.cli.diff import diff_command
 from pixi_ship.cli.inspect import inspect_command
+from pixi_ship.cli.jobs import (
+    cancel_command,
+    fetch_command,
+    logs_command,
+    status_command,
+    wait_command,
+)
 from pixi_ship.cli.ls import ls_command
 from pixi_ship.cli.plan import plan_command
 from pixi_ship.cli.pull import pull_command
+from pixi_ship.cli.run import run_command
+from pixi_ship.cli.submit import submit_command
 from pixi_ship.cli.verify import verify_command
 from pixi_ship.errors import PixiShipError
 from pixi_ship.version import __version__
@@ -27,15 +36,14 @@ def cli() -> None:
     """Take an environment of a locked Pixi workspace to batch jobs, as a container image."""
 
 
-cli.add_command(plan_command)
-cli.add_command(build_command)
-cli.add_command(convert_command)
-cli.add_command(pull_command)
-cli.add_command(verify_command)
-cli.add_command(inspect_command)
-cli.add_command(diff_command)
-cli.add_command(ls_command)
-cli.add_command(cache_group)
+for _command in (
+    *(plan_command, build_command, convert_command, pull_command, run_command),
+    *(submit_command, status_command, wait_command, logs_command, fetch_command),
+    cancel_command,
+    *(verify_command, inspect_command, diff_command, ls_command),
+    cache_group,
+):
+    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
