@@ -10,9 +10,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt bench setup machine tools apptainer channel base clean
+.PHONY: lab-root lab-up lab-down lab-test
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Build an image from a lock file and run a job in it (a few minutes the first time)
 	@demo/run
@@ -32,6 +33,15 @@ fmt: $(VENV)/ready ## Put the code into the project's format
 bench: setup ## Measure build times and sizes on this machine
 	$(BIN)/python -m bench $(ARGS)
 
+lab-up: lab-root ## Start real schedulers on this machine: Slurm, HTCondor, a registry
+	@$(BIN)/python -m lab --data $(DATA) up
+
+lab-down: $(VENV)/ready ## End them and remove what they have left
+	@$(BIN)/python -m lab --data $(DATA) down
+
+lab-test: setup lab-root ## Run the tests that need them; they are started and ended where they do not run
+	$(BIN)/python -m pytest $(or $(ARGS),tests/lab)
+
 setup: machine tools apptainer $(VENV)/ready channel base ## Prepare tools, .venv, the test channel and the base image
 
 machine:
@@ -42,6 +52,10 @@ tools: machine
 
 apptainer: machine
 	@setup/apptainer_root.sh $(DATA)
+
+lab-root: machine $(VENV)/ready
+	@lab/root.sh $(DATA)
+	@test ! -d $(DATA)/lab-root || $(BIN)/python -m lab.tool $(DATA)
 
 $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -57,5 +71,6 @@ base: machine
 	@$(PYTHON) setup/base_image.py $(DATA)
 
 clean: ## Remove everything that was built or downloaded here
+	@test ! -e $(DATA)/lab || $(BIN)/python -m lab --data $(DATA) down
 	rm -rf $(VENV) $(DATA) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

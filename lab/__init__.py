@@ -1,0 +1,1 @@
+"""Real schedulers on one machine, for tests: `python -m lab --help`."""
