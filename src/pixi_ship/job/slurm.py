@@ -1,7 +1,7 @@
 """A job as a batch script for Slurm.
 
 Source: sbatch(1), srun(1), sbcast(1); Apptainer's user guide on environment; pyxis' README. The
-container takes host variables in, so those that would change a Python in it are unset.
+container takes host variables in, among them those that would change a Python in it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from pixi_ship.job.quote import shell_command
 from pixi_ship.job.script import export_lines, item_lines
 from pixi_ship.job.site import Launcher, Site
 
-# What a login shell may have set and a program in the image would follow (see the manual pages
-# of python, R, perl and the dynamic linker).
-_LEAKING = (
-    *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "VIRTUAL_ENV"),
-    *("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "R_LIBS", "R_LIBS_USER", "R_HOME", "PERL5LIB"),
-    *("LD_PRELOAD", "LD_LIBRARY_PATH", "JULIA_DEPOT_PATH", "JULIA_LOAD_PATH"),
+# Of what the submitting shell and the node have set, the job sees no more than this: what
+# Slurm, GPUs, proxies and the container's runtime need.
+_KEPT = (
+    *("HOME", "USER", "LOGNAME", "PATH", "LANG", "LC_*", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"),
+    *("SLURM*", "CUDA_*", "NVIDIA_*", "GPU_*", "ROCR_*", "HIP_*", "ZE_*"),
+    *("APPTAINER*", "SINGULARITY*", "*_proxy", "*_PROXY"),
 )
-
-_EXPORTED = ("HOME", "USER", "LOGNAME", "PATH", "LANG")
 _JOBS = "pixi-ship-jobs"
 _MOST_PACKED = 2 << 20  # bytes; Slurm takes scripts of 4 MiB
 
@@ -47,7 +45,9 @@ def render_slurm(job: Job, site: Site, directory: str, packed: bytes = b"") -> J
         *(f"module load {shlex.quote(name)}" for name in site.modules),
         *site.lines,
         "set -u",
-        f"unset {' '.join(_LEAKING)}",
+        "for name in $(compgen -e); do",
+        f'  case $name in {"|".join(_KEPT)}) ;; *) unset "$name" ;; esac',
+        "done",
         *_enter(job, site, directory),
         *_task(job, site, packed),
         "",
@@ -72,9 +72,9 @@ def _options(job: Job, site: Site, directory: str, notes: list[str]) -> list[str
         f"output={out}",
         f"error={err}",
         *(() if site.shared else ("chdir=/",)),
-        # What else the shell that submits has set is not the job's business. Not NONE: Slurm
-        # would ask a login shell on the node, and hold the job where that takes long.
-        f"export={','.join(_EXPORTED)}",
+        # Anything else, and Slurm asks a login shell on the node for its variables, and holds
+        # the job where that fails; the script drops what is not the job's business.
+        "export=ALL",
         "nodes=1",
         "ntasks=1",
         *_requests(job.resources, notes),
@@ -181,7 +181,8 @@ def _apptainer(job: Job, site: Site, directory: str) -> list[str]:
     return [
         *_sif(job, site),
         # The home directory stays outside: what pip left in it must not be imported.
-        f'apptainer exec {gpus}--no-home --bind {bind} --pwd {pwd} "$sif" {shell_command(job)}',
+        f"apptainer --quiet exec {gpus}--no-home --bind {bind} --pwd {pwd} "
+        f'"$sif" {shell_command(job)}',
     ]
 
 
@@ -205,7 +206,7 @@ def _sif(job: Job, site: Site) -> list[str]:
         "  flock 9",
         '  if [ ! -e "$sif" ]; then',
         '    export APPTAINER_CACHEDIR="$images/.apptainer-$SLURM_JOB_ID"',
-        '    apptainer pull --force "$sif.$SLURM_JOB_ID.tmp" ' + url + " >&2",
+        '    apptainer --quiet pull --force "$sif.$SLURM_JOB_ID.tmp" ' + url + " >&2",
         '    mv "$sif.$SLURM_JOB_ID.tmp" "$sif"',
         '    rm -rf "$APPTAINER_CACHEDIR"',
         "    unset APPTAINER_CACHEDIR",
