@@ -2,7 +2,8 @@
 
 The test channel and the base image are built when they are missing. Nothing is asserted:
 times are to be read as multiples of the floor, which is measured in the same rounds.
-`python -m bench registry` measures pushes and pulls instead, and has its own --help.
+`python -m bench registry` measures pushes and pulls instead, `python -m bench sif` how SIF files
+are made and start; each has its own --help.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ def main() -> None:
         from bench.registry.run import main as registry  # it alone needs what tests need
 
         registry(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["sif"]:
+        from bench.sif.run import main as sif
+
+        sif(sys.argv[2:])
         return
     options = parser("python -m bench", __doc__, WORKSPACES, "layers")
     options.add_argument("--case", default="", metavar="TEXT", help="only cases with TEXT in them")
