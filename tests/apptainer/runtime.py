@@ -39,6 +39,7 @@ class Apptainer:
         binds: Sequence[Path] = (),
         env: Mapping[str, str] | None = None,
         timeout: float = LIMIT,
+        typed: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Run `apptainer WORDS...` in the user's home, to its end; the caller looks at the status.
 
@@ -46,8 +47,9 @@ class Apptainer:
         pytest's directories are for root alone, so bind the file, or open the directory.
         env: variables beside the few of a fresh login.
         timeout: in seconds; then all its processes are killed and TimeoutExpired is raised.
+        typed: what it reads from its standard input.
         """
-        return self._enter(["apptainer", *map(str, words)], binds, env or {}, timeout)
+        return self._enter(["apptainer", *map(str, words)], binds, env or {}, timeout, typed)
 
     def version(self) -> tuple[int, ...]:
         """The numbers of its version."""
@@ -78,7 +80,12 @@ class Apptainer:
         raise LookupError(f"{self.root}/etc/passwd: no user {self.user}")
 
     def _enter(
-        self, command: Sequence[str], binds: Sequence[Path], env: Mapping[str, str], timeout: float
+        self,
+        command: Sequence[str],
+        binds: Sequence[Path],
+        env: Mapping[str, str],
+        timeout: float,
+        typed: str = "",
     ) -> subprocess.CompletedProcess[str]:
         uid, gid, home = self._login()
         for each in (self.folder, *(self.folder / name for name in ("home", "cache", "tmp"))):
@@ -99,7 +106,7 @@ class Apptainer:
                 *(str(path) for mount in mounts for path in mount),
                 *("--", *command),
             ],
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -59,6 +59,18 @@ def test_commands(
     assert said(apptainer, verb, own_sif.path, *command, sif=own_sif) == answer
 
 
+def test_shell(apptainer: Apptainer, own_sif: Sif) -> None:
+    """What a person types into it."""
+    done = apptainer.run(
+        *("shell", own_sif.path),
+        binds=[own_sif.path],
+        typed="command -v python\ngreet\necho $PIXI_ENVIRONMENT_NAME\n",
+    )
+    assert done.returncode == 0, done.stderr
+    said = f"{PREFIX}/bin/python\nhello world from greet 1.0 in {PREFIX}\ndefault\n"
+    assert done.stdout == said
+
+
 def test_run_as_a_program_and_test(apptainer: Apptainer, own_sif: Sif) -> None:
     assert said(apptainer, "test", own_sif.path, sif=own_sif) == ""
     listed = said(apptainer, "sif", "list", own_sif.path, sif=own_sif)
