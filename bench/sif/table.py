@@ -162,7 +162,8 @@ def _compared(workspace: str, results: Mapping[Case, Result]) -> Iterator[str]:
                 default = Case(workspace, step, tools.APPTAINER, "gzip")
                 found = times(results, default, case)
                 if found is not None:
-                    said.append(f"{compression}, {step}: {found:.1f} (aim: {aim})")
+                    cpu = times(results, default, case, lambda sample: sample.cpu)
+                    said.append(f"{compression}, {step}: {found:.1f} (by cpu {cpu:.1f}, aim {aim})")
         if said:
             yield (
                 f"{workspace}: times as fast as `apptainer build` as it is by default, "

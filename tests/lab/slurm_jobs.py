@@ -48,7 +48,8 @@ def reason(lab: Lab, job: str) -> str:
 
 def wait(lab: Lab, job: str, patience: float = 180) -> dict[str, Ended]:
     """Wait until a job, or each task of an array, has ended; by id."""
-    ask = ("squeue", "--noheader", "--jobs", job)
+    # Not those that only clean up: after a node's death Slurm 26.05 waits a minute for that.
+    ask = ("squeue", "--noheader", "--states=pending,running,requeued", "--jobs", job)
     log = str(lab.submit.logs / "slurm" / "slurmctld.log")
     wait_until(f"job {job} has ended", lambda: not lab.submit.output(*ask).strip(), log, patience)
     words = ("sacct", "--noheader", "--parsable2", "--allocations", "--jobs", job)

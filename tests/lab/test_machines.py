@@ -98,9 +98,10 @@ def command_lines(machine: Machine) -> str:
 
 def test_bytes_are_those_of_the_link(lab: Lab) -> None:
     size = 20_000_000
-    words = ("srun", "--chdir=/", "-w", "slurm1", "sh", "-c", "cat >/dev/null")
+    lab.submit.output("sh", "-c", f"head -c {size} /dev/zero >/scratch/zeros")
+    words = ("salloc", "--quiet", "-w", "slurm1", "sbcast", "--force")
     before = lab.traffic()
-    lab.submit.output(*words, input=bytes(size))
+    lab.submit.output(*words, "/scratch/zeros", "/scratch/zeros")
     after = lab.traffic()
     moved = {name: after[name] - before[name] for name in after}
     assert size < moved["slurm1"].received < 1.05 * size
