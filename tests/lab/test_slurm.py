@@ -159,17 +159,18 @@ def test_files_of_an_ended_job_come_back_through_one_that_follows(nodes: Lab) ->
 
 def test_sattach_follows_a_step(nodes: Lab) -> None:
     """It tells also what the step had said before."""
-    until = "until [ -e /scratch/$SLURM_JOB_ID.go ]; do sleep 0.1; done"
-    script = f"srun sh -c 'echo one; {until}; echo two'"
+    until = "until [ -e $SLURM_JOB_ID.go ]; do sleep 0.1; done"
+    script = f"srun sh -c 'echo one; touch $SLURM_JOB_ID.begun; {until}; echo two'"
     job = submit(nodes, script, f"--nodelist={NODES[0]}")
-    there = ("sattach", "--layout", f"{job}.0")
-    log = str(nodes.submit.logs / "slurm" / "slurmctld.log")
-    wait_until("the step is there", lambda: not nodes.submit.run(*there).returncode, log)
+    node = nodes.slurm_nodes[0]
+    begun = ("ls", f"/scratch/{job}.begun")
+    # Earlier there is nothing to attach to yet.
+    wait_until("the step has begun", lambda: not node.run(*begun).returncode, f"{node.logs}/slurm")
     words = nodes.submit.command("sattach", f"{job}.0")
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         assert follower.stdout.readline() == "one\n"
-        nodes.slurm_nodes[0].output("touch", f"/scratch/{job}.go")
+        node.output("touch", f"/scratch/{job}.go")
         assert follower.stdout.read() == "two\n"
     assert wait(nodes, job)[job].state == "COMPLETED"
 
