@@ -21,6 +21,7 @@ qemu-aarch64:qemu-user
 gcc:gcc,libc6-dev
 docker-registry:docker-registry
 openssl:openssl
+ip:iproute2
 "
 
 # netavark lives outside PATH.

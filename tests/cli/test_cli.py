@@ -79,7 +79,7 @@ def test_missing_to(tiny: Tiny) -> None:
             (
                 "error: 'out' is not a reference",
                 "  hint: want one of oci:DIR[:TAG], oci-archive:FILE[:TAG], "
-                "docker-archive:FILE[:TAG], sif:FILE, docker://REF",
+                "docker-archive:FILE[:TAG], sif:FILE, docker://REF, oras://REF",
             ),
         ),
         (
@@ -87,7 +87,7 @@ def test_missing_to(tiny: Tiny) -> None:
             (
                 "error: 'oci:' is not a reference",
                 "  hint: want one of oci:DIR[:TAG], oci-archive:FILE[:TAG], "
-                "docker-archive:FILE[:TAG], sif:FILE, docker://REF",
+                "docker-archive:FILE[:TAG], sif:FILE, docker://REF, oras://REF",
             ),
         ),
         ("oci:a:!", ("error: '!' in 'oci:a:!' cannot be a tag",)),

@@ -195,8 +195,13 @@ def test_a_block_is_whole_and_no_larger_than_it_may_be(compression: SquashfsComp
     with pytest.raises(ImageError, match="larger than it may be"):
         expand(packed, 4999)
     for end in range(len(packed)):
-        with pytest.raises(ImageError):
-            expand(packed[:end], 8192)
+        try:
+            part = expand(packed[:end], 8192)
+        except ImageError:
+            continue
+        # A block of lz4 has no end of its own; whoever reads one knows how long it has to be.
+        assert compression is SquashfsCompression.LZ4
+        assert len(part) < len(block)
     with pytest.raises(ImageError, match="damaged"):
         expand(b"?" * 50, 8192)
 

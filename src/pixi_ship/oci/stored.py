@@ -107,13 +107,14 @@ def _images_of(
 def _image(
     root: Descriptor, manifest: bytes, document: Mapping[str, Any], store: Store, where: str
 ) -> StoredImage:
+    described = Descriptor.from_json(document["config"], where)
     rows = document["layers"]
     blobs = []
     for row in rows if isinstance(rows, list) else []:
         raw = Descriptor.from_json(row, where)
         descriptor = Descriptor(layer_media_type(raw.media_type, where), raw.digest, raw.size)
         blobs.append(store.blob(descriptor))
-    raw_config = store.blob(Descriptor.from_json(document["config"], where)).document()
+    raw_config = store.blob(described).document()
     config = parsed(raw_config, f"{where}: config")
     diff_ids = diff_ids_of(config, where)
     if len(blobs) != len(diff_ids):
