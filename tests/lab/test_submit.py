@@ -121,6 +121,15 @@ def test_an_array_of_thirty(submitter: Submitter) -> None:
     assert found == [str(number * number) for number in range(1, 31)]
 
 
+def test_an_array_of_which_few_run_at_once(submitter: Submitter) -> None:
+    """Numbers that do not begin at 0, nor follow each other."""
+    job = submitter.submit("--array", "1-9:4%2", command=["python", "-c", SHOW, "n={index}"])
+    status, tasks = submitter.wait(job)
+    assert (status, [each["index"] for each in tasks]) == (0, [1, 5, 9])
+    found = [json.loads(submitter.read(f"{job}/task-{number}/stdout.txt")) for number in (1, 5, 9)]
+    assert found == [["n=1"], ["n=5"], ["n=9"]]
+
+
 @pytest.mark.parametrize("items", [["a.root", "b/c.root"], ["it's $5", "a  b", "ü"]])
 def test_items(submitter: Submitter, items: list[str]) -> None:
     submitter.lab.submit.write(f"{HOME}/items", "\n".join(items) + "\n")
@@ -182,20 +191,24 @@ def test_gpus_that_nobody_has(submitter: Submitter) -> None:
 def test_a_node_fetches_the_image_once(nodes: Lab, oras: str) -> None:
     """Tasks that start together on nodes without the image: its bytes once a node."""
     submitter = Submitter(nodes, "slurm", oras)
+    left = "/scratch/images/sha256-0.sif.1.tmp /scratch/images/.apptainer-1"
     for name in NODES:
-        nodes.submit.output("srun", "--chdir=/", "-w", name, "rm", "-rf", "/scratch/images")
+        script = f"rm -rf /scratch/images; mkdir -p /scratch/images; touch {left}"
+        nodes.submit.output("srun", "--chdir=/", "-w", name, "sh", "-c", script)
     before = nodes.traffic()
     job = submitter.submit("--array", "0-11", command=["greet"])
     assert submitter.wait(job)[0] == 0
     found = nodes.submit.output(
         *("srun", "--chdir=/", f"--nodes={len(NODES)}", "sh", "-c"),
-        "ls -s --block-size=1 /scratch/images/*.sif",
+        "ls -s --block-size=1 /scratch/images/*.sif || true",
     )
     size = max(int(line.split()[0]) for line in found.splitlines())
     used = [name for name in NODES if (nodes.traffic()[name] - before[name]).received > size // 2]
     assert used
     for name in used:
         assert (nodes.traffic()[name] - before[name]).received < 1.1 * size + 2_000_000
+        there = nodes.submit.output("srun", "--chdir=/", "-w", name, "ls", "-A", "/scratch/images")
+        assert not [each for each in there.split() if "tmp" in each or "apptainer" in each]
 
 
 def test_a_node_that_dies(nodes: Lab, oras: str) -> None:

@@ -205,6 +205,8 @@ def _sif(job: Job, site: Site) -> list[str]:
         '  exec 9>"$images/.lock"',
         "  flock 9",
         '  if [ ! -e "$sif" ]; then',
+        "    # What a job that was killed here has left.",
+        '    rm -rf "$images"/*.tmp "$images"/.apptainer-*',
         '    export APPTAINER_CACHEDIR="$images/.apptainer-$SLURM_JOB_ID"',
         '    apptainer --quiet pull --force "$sif.$SLURM_JOB_ID.tmp" ' + url + " >&2",
         '    mv "$sif.$SLURM_JOB_ID.tmp" "$sif"',
