@@ -397,3 +397,12 @@ def test_nothing_to_pull_of_a_file(tiny: Tiny) -> None:
     ran = ship("pull", "sif:x.sif", "--to", tiny.root / "node")
     assert (ran.status, ran.out) == (2, "")
     assert "is a SIF on this machine already" in ran.err
+
+
+def test_a_directory_that_cannot_be_made(fake_registry: FakeRegistry, tiny: Tiny) -> None:
+    pushed(tiny, fake_registry)
+    place = f"docker://{fake_registry.address}/team/tiny:t"
+    ran = ship("pull", place, "--to", "/proc/nowhere/images")
+    assert (ran.status, ran.out) == (1, "")
+    assert "/proc/nowhere/images" in ran.err
+    assert "choose another place with --to\n" in ran.err

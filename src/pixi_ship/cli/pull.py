@@ -12,6 +12,7 @@ from pixi_ship.cli.display import human_size, print_json, progress
 from pixi_ship.cli.foreign_text import printable_errors
 from pixi_ship.cli.options import DEFAULT_PLATFORM, cores, squashfs_option
 from pixi_ship.cli.registry_options import RegistryOptions, registry_options, registry_settings
+from pixi_ship.errors import CacheError
 from pixi_ship.oci.reference import parse_reference
 from pixi_ship.platform import platform_of
 from pixi_ship.pull import Pulled, cache_beside, pull
@@ -65,16 +66,19 @@ def pull_command(
     """
     name = platform or _PLATFORMS.get(os.uname().machine, DEFAULT_PLATFORM)
     registries = Registries(registry_settings(given), cache_beside(directory))
-    with printable_errors(), registries, progress(quiet=quiet or as_json) as watcher:
-        found = pull(
-            parse_reference(reference),
-            directory,
-            platform_of(name),
-            SquashfsCompression(squashfs_compression or "gzip"),
-            registries,
-            workers or cores(),
-            watcher,
-        )
+    try:
+        with printable_errors(), registries, progress(quiet=quiet or as_json) as watcher:
+            found = pull(
+                parse_reference(reference),
+                directory,
+                platform_of(name),
+                SquashfsCompression(squashfs_compression or "gzip"),
+                registries,
+                workers or cores(),
+                watcher,
+            )
+    except CacheError as error:  # its own hint names an option that there is not here
+        raise CacheError(str(error), hint="choose another place with --to") from error
     if as_json:
         print_json(_json(reference, found))
         return
