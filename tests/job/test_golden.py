@@ -67,6 +67,13 @@ def test_dependencies() -> None:
         render_htcondor(job, Site(), DIRECTORY)
 
 
+@pytest.mark.parametrize("path", ["/data/a,b", "/data/$(HOME)", '/data/"a"', "/data/a\nb"])
+def test_paths_that_htcondor_cannot_be_given(path: str) -> None:
+    job = Job(name="fit", command=("true",), image=IMAGE, inputs=(path,))
+    with pytest.raises(UsageError, match="cannot be given the path"):
+        render_htcondor(job, Site(), DIRECTORY)
+
+
 @pytest.mark.parametrize("directory", ["/home/a b", "/home/100%", "/home/'"])
 def test_directories_that_slurm_cannot_name(directory: str) -> None:
     with pytest.raises(UsageError, match="where Slurm writes"):

@@ -7,6 +7,7 @@ would carry this machine's PATH into the container.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pixi_ship.errors import UsageError
@@ -21,6 +22,7 @@ from pixi_ship.job.quote import (
 from pixi_ship.job.script import task_script
 from pixi_ship.job.site import Site
 
+_SPECIAL = re.compile(r"[,$\"\x00-\x1f\x7f]")
 _WIDTH = 25  # columns of a command's name
 
 
@@ -34,6 +36,8 @@ def render_htcondor(job: Job, site: Site, directory: str) -> JobFiles:
             "HTCondor starts no job after another by itself: DAGMan does",
             hint="write a DAG whose nodes are the submit files that --dry-run prints",
         )
+    for path in (job.image.place, directory, *job.inputs, *job.outputs):
+        _check_path(path)
     files: dict[str, str] = {}
     rows: list[tuple[str, str] | None] = [
         ("universe", "container"),
@@ -53,6 +57,15 @@ def render_htcondor(job: Job, site: Site, directory: str) -> JobFiles:
     ]
     files[f"{job.name}.sub"] = "\n".join(lines) + "\n"
     return JobFiles(files, ("condor_submit", "-terse", f"{job.name}.sub"))
+
+
+def _check_path(path: str) -> None:
+    """Raise UsageError for a path that a submit file would read as another, or as two."""
+    if _SPECIAL.search(path):
+        raise UsageError(
+            f"HTCondor cannot be given the path {path!r}",
+            hint="choose one without commas, quotes, $ and line breaks",
+        )
 
 
 def _command(job: Job, directory: str, files: dict[str, str]) -> list[tuple[str, str]]:
