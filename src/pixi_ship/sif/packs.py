@@ -14,6 +14,7 @@ from pixi_ship.errors import DigestMismatch, ImageError
 from pixi_ship.oci.blob import Blob, Layer, Source, Stretch
 from pixi_ship.oci.descriptor import Descriptor
 from pixi_ship.sif.layers import pack_layer
+from pixi_ship.squashfs.compress import codec_key
 from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.squashfs.pack import Pack, pack_from_json, pack_to_json
 
@@ -45,6 +46,7 @@ class Packs:
         elsewhere: Mapping[Digest, Source] = MappingProxyType({}),
     ) -> None:
         self.compression = compression
+        self._codec = codec_key(compression)
         self._cache = cache
         self._elsewhere = elsewhere
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
@@ -75,7 +77,7 @@ class Packs:
         return self._kept(key) or self._make(key, layer)
 
     def _key(self, diff_id: Digest) -> str:
-        return Digest.of(f"{diff_id} {self.compression.key} {_FORMAT}".encode()).hex
+        return Digest.of(f"{diff_id} {self._codec} {_FORMAT}".encode()).hex
 
     def _kept(self, key: str) -> KeptPack | None:
         note = self._cache.note(PACK, key)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
+import isal
 import zstandard
 from isal import isal_zlib
 
@@ -32,6 +33,21 @@ def compressor(compression: SquashfsCompression) -> Codec:
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False).compress
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": BLOCK_SIZE}]
     return lambda data: lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
+
+
+def codec_key(compression: SquashfsCompression) -> str:
+    """What the bytes of a pack depend on besides its files: codec, level, version.
+
+    The version of liblzma is not to be had.
+    """
+    if compression is SquashfsCompression.GZIP:
+        return f"isal-{isal.ISAL_VERSION} level-{_ISAL_LEVEL}"
+    if compression is SquashfsCompression.LZ4:
+        return f"lz4-{_lz4('lz4').library_version_string()}"
+    if compression is SquashfsCompression.ZSTD:
+        version = ".".join(str(part) for part in zstandard.ZSTD_VERSION)
+        return f"zstd-{version} level-{_ZSTD_LEVEL}"
+    return "xz level-6"
 
 
 def expander(number: int) -> Callable[[bytes, int], bytes]:
@@ -60,10 +76,10 @@ def expander(number: int) -> Callable[[bytes, int], bytes]:
     return checked
 
 
-def _lz4() -> ModuleType:
+def _lz4(module: str = "lz4.block") -> ModuleType:
     """The lz4 library, which few want; raises ImageError where it is not installed."""
     try:
-        return importlib.import_module("lz4.block")
+        return importlib.import_module(module)
     except ImportError:
         raise ImageError(
             "squashfs by lz4 needs the Python package lz4", hint="pip install 'pixi-ship[lz4]'"

@@ -102,8 +102,3 @@ class SquashfsCompression(StrEnum):
             return b""
         options = LZ4_OPTIONS.pack(1, 0)  # the "legacy" format, the only one; no flags
         return HEADER.pack(len(options) | METADATA_RAW) + options
-
-    @property
-    def key(self) -> str:
-        """Part of every pack's key: what its bytes depend on."""
-        return {"gzip": "isal-zlib-2", "lz4": "lz4-1", "xz": "xz-6", "zstd": "zstd-3"}[self.value]
