@@ -23,6 +23,7 @@ from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
 from pixi_ship.oci.reference import Reference, Transport, parse_reference
+from pixi_ship.platform import is_shippable
 from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.registries import Registries
@@ -294,6 +295,13 @@ def _squashfs(text: str) -> SquashfsCompression:
         raise UsageError(
             f"squashfs-compression {text!r} is not known", hint="want one of gzip, lz4, xz, zstd"
         ) from None
+
+
+def platform_here() -> str:
+    """The platform of what runs here; on a Mac that is a virtual machine of the same processor."""
+    machine = os.uname().machine
+    name = {"x86_64": "linux-64", "arm64": "linux-aarch64"}.get(machine, f"linux-{machine}")
+    return name if is_shippable(name) else DEFAULT_PLATFORM
 
 
 def squashfs_warnings(compression: SquashfsCompression) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Unpack
 
@@ -10,7 +9,7 @@ import click
 
 from pixi_ship.cli.display import human_size, print_json, progress
 from pixi_ship.cli.foreign_text import printable_errors
-from pixi_ship.cli.options import DEFAULT_PLATFORM, cores, squashfs_option
+from pixi_ship.cli.options import cores, platform_here, squashfs_option
 from pixi_ship.cli.registry_options import RegistryOptions, registry_options, registry_settings
 from pixi_ship.errors import CacheError
 from pixi_ship.oci.reference import parse_reference
@@ -18,15 +17,6 @@ from pixi_ship.platform import platform_of
 from pixi_ship.pull import Pulled, cache_beside, pull
 from pixi_ship.registry.registries import Registries
 from pixi_ship.squashfs.format import SquashfsCompression
-
-# What uname(2) calls the machines that a platform is for.
-_PLATFORMS = {
-    "x86_64": "linux-64",
-    "aarch64": "linux-aarch64",
-    "ppc64le": "linux-ppc64le",
-    "s390x": "linux-s390x",
-    "riscv64": "linux-riscv64",
-}
 
 
 @click.command("pull")
@@ -64,14 +54,13 @@ def pull_command(
     one fetches it and the others wait; of the next version only the layers that changed are
     fetched.
     """
-    name = platform or _PLATFORMS.get(os.uname().machine, DEFAULT_PLATFORM)
     registries = Registries(registry_settings(given), cache_beside(directory))
     try:
         with printable_errors(), registries, progress(quiet=quiet or as_json) as watcher:
             found = pull(
                 parse_reference(reference),
                 directory,
-                platform_of(name),
+                platform_of(platform or platform_here()),
                 SquashfsCompression(squashfs_compression or "gzip"),
                 registries,
                 workers or cores(),

@@ -22,12 +22,13 @@ from pixi_ship.cli.options import (
     EnvironmentOptions,
     cores,
     not_building,
+    platform_here,
     resolve,
 )
 from pixi_ship.cli.registry_options import registry_options
 from pixi_ship.errors import UsageError
 from pixi_ship.oci.reference import Reference, parse_reference
-from pixi_ship.platform import Platform, is_shippable, platform_of
+from pixi_ship.platform import Platform, platform_of
 from pixi_ship.progress import Progress
 from pixi_ship.registry.registries import Registries
 from pixi_ship.run import (
@@ -228,7 +229,7 @@ def _of_reference(
     reference: Reference, given: RunOptions, watcher: Progress, stack: ExitStack
 ) -> tuple[Opened, Workbench]:
     registries = stack.enter_context(opened_registries(given))
-    at = _workbench(registries, platform_of(given["platform"] or _machine()), given, watcher)
+    at = _workbench(registries, platform_of(given["platform"] or platform_here()), given, watcher)
     return open_image(reference, at), at
 
 
@@ -254,7 +255,7 @@ def _of_environment(
     name = platform or _platform_name(request.options.platforms)
     options = replace(request.options, platforms=(name,))
     registries = stack.enter_context(request.registries)
-    at = _workbench(registries, platform_of(_machine()), given, watcher)
+    at = _workbench(registries, platform_of(platform_here()), given, watcher)
     return build_image(request.workspace, options, request.interpreters, at), at
 
 
@@ -273,16 +274,9 @@ def _workbench(
     )
 
 
-def _machine() -> str:
-    """The platform of what runs here; on a Mac that is a virtual machine of the same processor."""
-    machine = os.uname().machine
-    name = {"x86_64": "linux-64", "arm64": "linux-aarch64"}.get(machine, f"linux-{machine}")
-    return name if is_shippable(name) else DEFAULT_PLATFORM
-
-
 def _platform_name(offered: tuple[str, ...]) -> str:
     """Which of the manifest's platforms to run; where it names none, that of this machine."""
-    machine = _machine()
+    machine = platform_here()
     if machine in offered or offered == (DEFAULT_PLATFORM,):
         return machine
     if len(offered) == 1:
