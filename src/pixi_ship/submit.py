@@ -123,9 +123,12 @@ def submit(name: SchedulerName, job: Job, site: Site, above: Path, commands: Com
     Where the scheduler refuses, the files stay for who wants to see why. Raises UsageError,
     SchedulerError.
     """
-    render(name, job, site, above / f"{job.name}-1")  # what cannot be leaves no directory
     directory = _new_directory(above, job.name)
-    files = render(name, job, site, directory)
+    try:
+        files = render(name, job, site, directory)
+    except UsageError:
+        directory.rmdir()  # it is empty, and nobody asked for it
+        raise
     for file, text in files.files.items():
         path = directory / file
         path.write_text(text, "utf-8")

@@ -75,9 +75,11 @@ class Member:
         return chr(self._header[156])
 
     @property
-    def device(self) -> tuple[int, int]:
-        """Major and minor number, of a device."""
-        return _number(self._header[329:337]), _number(self._header[337:345])
+    def device_number(self) -> int:
+        """The number of a device, as mknod(2) packs it."""
+        major, minor = _number(self._header[329:337]), _number(self._header[337:345])
+        # The minor number's low byte, the major, the rest of the minor.
+        return ((minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)) & 0xFFFFFFFF
 
     def chunks(self) -> Iterator[bytes]:
         """The content, in pieces of up to 1 MiB."""

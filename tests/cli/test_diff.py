@@ -18,16 +18,12 @@ from ..registry.distribution import DockerRegistry
 from ..registry.fake import FakeRegistry
 from ..tiny import Tiny, member, raw_wheel, ship
 from .layouts import Layout, Packed, digest_of, lock_layer, lock_of, ours, packed
+from .looking import surroundings
+
+__all__ = ["surroundings"]
 
 OLD = lock_of(("kept", "1.0", "h_0"), ("moved", "1.0", "h_0"), ("gone", "3", "h_1"))
 NEW = lock_of(("kept", "1.0", "h_0"), ("moved", "1.1", "h_2"), ("came", "4", "h_0"))
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CONDA_OVERRIDE_CUDA", "SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIXI_SHIP_CACHE_DIR", str(tmp_path / "cache-of-looking"))
 
 
 @pytest.fixture

@@ -25,24 +25,13 @@ from ..registry.fake import FakeRegistry
 from ..registry.store import Manifest
 from ..tiny import Ran, Tiny, member, ship
 from .layouts import Layout, Packed, digest_of, lock_layer, lock_of, ours, packed, zstd_bomb
+from .looking import surroundings, tiny
+
+__all__ = ["surroundings", "tiny"]
 
 CONTROL = "\x1b]0;owned\x07\x9b31m\r\n\u202e\u2066"
 FOREIGN = re.compile(r"[^\x20-\x7e\n…→]")
 LOCK = lock_of(("thing", "1.0", "h_0"))
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CONDA_OVERRIDE_CUDA", "SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIXI_SHIP_CACHE_DIR", str(tmp_path / "cache-of-looking"))
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Tiny:
-    found = Tiny(tmp_path)
-    found.lock(found.good(), found.good("other"))
-    return found
 
 
 @pytest.fixture

@@ -28,22 +28,11 @@ from ..squashfs.sketch import Sketch
 from ..tiny import Ran, Tiny, ship
 from ..verification.sifs import CONFIG, METADATA, Sif, push_sif
 from ..verification.tamper import digest_of
+from .looking import surroundings, tiny
+
+__all__ = ["surroundings", "tiny"]
 
 CONTROL = "\x1b]0;owned\x07\x9b31m\r\n\u202e"
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CONDA_OVERRIDE_CUDA", "SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIXI_SHIP_CACHE_DIR", str(tmp_path / "cache-of-looking"))
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Tiny:
-    found = Tiny(tmp_path)
-    found.lock(found.good(), found.good("other"))
-    return found
 
 
 def built(tiny: Tiny, name: str = "x", *more: str) -> Path:

@@ -21,15 +21,11 @@ from ..registry.fake import FakeRegistry
 from ..registry.store import Manifest
 from ..tiny import Tiny, member, ship
 from .layouts import LABELS, Layout, digest_of, ours, packed
+from .looking import surroundings
+
+__all__ = ["surroundings"]
 
 NAME = "some/app"
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CONDA_OVERRIDE_CUDA", "SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIXI_SHIP_CACHE_DIR", str(tmp_path / "cache-of-looking"))
 
 
 @pytest.fixture

@@ -86,15 +86,15 @@ def test_plain_http_and_logins_reach_podman() -> None:
 @pytest.mark.parametrize(
     ("text", "bind"),
     [
-        ("data", Bind("/work/data", "/work/data")),
+        ("data", Bind("/here/data", "/here/data")),
         ("/data", Bind("/data", "/data")),
-        ("data:/in", Bind("/work/data", "/in")),
+        ("data:/in", Bind("/here/data", "/in")),
         ("/a b:/in/:ro", Bind("/a b", "/in", True)),
         ("/a:/in:rw", Bind("/a", "/in")),
     ],
 )
 def test_binds(text: str, bind: Bind) -> None:
-    assert parse_bind(text, "/work") == bind
+    assert parse_bind(text, "/here") == bind
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from pixi_ship.job.script import task_script
 from pixi_ship.job.site import Site
 
 _SPECIAL = re.compile(r"[,$\"\x00-\x1f\x7f]")
+_COUNTED = "$INT(index)"  # of an array whose numbers are not HTCondor's own
 _WIDTH = 25  # columns of a command's name
 
 
@@ -92,13 +93,12 @@ def _command(job: Job, directory: str, files: dict[str, str]) -> list[tuple[str,
 
 def _index(tasks: Tasks | None) -> str:
     """The macro that is the number of a task."""
-    if tasks is None or (tasks.first, tasks.step) == (0, 1):
-        return "$(Process)"
-    return "$INT(index)"
+    return _COUNTED if tasks and (tasks.first, tasks.step) != (0, 1) else "$(Process)"
 
 
 def _transfers(job: Job, directory: str) -> list[tuple[str, str]]:
-    task = f"{directory}/task-{_index(job.tasks)}" if job.tasks is not None else directory
+    index = _index(job.tasks)
+    task = f"{directory}/task-{index}" if job.tasks is not None else directory
     rows = [
         ("initialdir", task),
         ("output", "stdout.txt"),
@@ -110,7 +110,7 @@ def _transfers(job: Job, directory: str) -> list[tuple[str, str]]:
         ("should_transfer_files", "YES"),
         ("when_to_transfer_output", "ON_EXIT"),
     ]
-    if job.tasks is not None and (job.tasks.first, job.tasks.step) != (0, 1):
+    if job.tasks is not None and index == _COUNTED:
         rows.insert(0, ("index", f"$(Process) * {job.tasks.step} + {job.tasks.first}"))
     if job.inputs:
         rows.append(("transfer_input_files", ", ".join(job.inputs)))

@@ -44,17 +44,13 @@ def plain_items(items: Sequence[str]) -> bool:
     return all(_PLAIN_ITEM.match(item) for item in items)
 
 
+def condor_environment(variables: Mapping[str, str]) -> str:
+    """The value of ``environment``, which is quoted as ``arguments`` is."""
+    return condor_arguments([f"{name}={value}" for name, value in variables.items()], {})
+
+
 def condor_arguments(words: Sequence[str], places: Mapping[str, str]) -> str:
     """The value of ``arguments``; places: the macros that stand for index and item."""
-    return _condor_value(words, places)
-
-
-def condor_environment(variables: Mapping[str, str]) -> str:
-    """The value of ``environment``."""
-    return _condor_value([f"{name}={value}" for name, value in variables.items()], {})
-
-
-def _condor_value(words: Sequence[str], places: Mapping[str, str]) -> str:
     joined = " ".join(_condor_word(word) for word in words)
     for place, macro in places.items():
         joined = joined.replace(place, macro)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pixi_ship.cache import alone, replacing, replacing_directory, write_atomically
@@ -35,8 +35,15 @@ def write_image(
 
     report: called with each number of bytes written.
     """
-    try:
+    with writing_to(reference):
         _write(image, reference, report)
+
+
+@contextmanager
+def writing_to(reference: Reference) -> Iterator[None]:
+    """Tell what the disk refuses in the block as an ImageError about ``reference``."""
+    try:
+        yield
     except OSError as error:
         space = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise ImageError(

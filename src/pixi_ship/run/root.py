@@ -1,33 +1,25 @@
 """Unpack an image as a root filesystem of ordinary files, for runtimes that know no layers.
 
-Spec: OCI image-spec 1.1, ``layer.md``: a later entry replaces an earlier one, ``.wh.NAME``
-removes a name, ``.wh..wh..opq`` all that lower layers have in a directory.
-
 Everything becomes the user's who unpacks; devices, pipes, owners and set-id bits are left out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from pixi_ship.digest import Digest
-from pixi_ship.errors import DigestMismatch, ImageError
+from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Layer
-from pixi_ship.oci.decompress import Unpacked, decompressed
+from pixi_ship.oci.layer_tar import OPAQUE, WHITEOUT, layer_members
 from pixi_ship.squashfs.read import SquashfsEntry
-from pixi_ship.tar_stream import Member, TarError, members
+from pixi_ship.tar_stream import Member
 from pixi_ship.tree import checked_path, parents
 
-_MAX_UNPACKED = 256 << 30  # bytes of one layer
 _MAX_ENTRIES = 5_000_000  # of all layers
 _MAX_LINKS = 40  # symbolic links followed on the way to one directory, as Linux does
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 # What runtimes mount something over.
 _DIRECTORIES = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var/tmp")
 _FILES = ("etc/hosts", "etc/resolv.conf")
@@ -42,8 +34,9 @@ def unpack_layers(layers: Iterable[Layer], root: Path) -> None:
     writer = _RootWriter(root)
     for layer in layers:
         writer.begin_layer()
-        for member in _members(layer):
-            _lay(member, writer)
+        with layer_members(layer) as found:
+            for member in found:
+                _lay(member, writer)
     writer.begin_layer()
     writer.add_mount_points()
 
@@ -58,31 +51,6 @@ def unpack_squashfs(entries: Iterable[SquashfsEntry], root: Path) -> None:
     writer.add_mount_points()
 
 
-def _members(layer: Layer) -> Iterator[Member]:
-    """The members of a layer, whose tar is held against its diff_id while they are taken."""
-    digest = hashlib.sha256()
-
-    def hashed() -> Iterator[bytes]:
-        for chunk in decompressed(layer.blob):
-            digest.update(chunk)
-            yield chunk
-
-    chunks = hashed()
-    try:
-        yield from members(Unpacked(chunks), limit=_MAX_UNPACKED, lenient=True)
-        for _ in chunks:
-            pass
-    except TarError as error:
-        raise ImageError(f"reading layer {layer.descriptor.digest}: {error}") from error
-    if digest.hexdigest() != layer.diff_id.hex:
-        raise DigestMismatch(
-            f"the tar in layer {layer.descriptor.digest}",
-            want=str(layer.diff_id),
-            got=str(Digest(digest.hexdigest())),
-            says="the image's config",
-        )
-
-
 def _lay(member: Member, writer: _RootWriter) -> None:
     if not member.name.strip("/."):
         return  # the root itself
@@ -92,10 +60,10 @@ def _lay(member: Member, writer: _RootWriter) -> None:
     except ValueError as error:
         raise ImageError(f"a layer holds {error}") from None
     above, _, name = path.rpartition("/")
-    if name == _OPAQUE:
+    if name == OPAQUE:
         writer.hide(above, itself=False)
-    elif name.startswith(_WHITEOUT):
-        hidden = name.removeprefix(_WHITEOUT)
+    elif name.startswith(WHITEOUT):
+        hidden = name.removeprefix(WHITEOUT)
         if hidden in ("", ".", ".."):
             raise ImageError(f"a layer holds {path!r}, which hides no name")
         writer.hide(f"{above}/{hidden}")

@@ -1,29 +1,20 @@
-"""Layers as packs, and packs laid over one another as a root filesystem.
-
-Spec: OCI image-spec 1.1, ``layer.md``: a later entry replaces an earlier one, ``.wh.NAME``
-removes a name, ``.wh..wh..opq`` all that lower layers have in a directory.
-"""
+"""Layers as packs, and packs laid over one another as a root filesystem."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from pixi_ship.digest import Digest
-from pixi_ship.errors import DigestMismatch, ImageError
+from pixi_ship.errors import ImageError
 from pixi_ship.oci.blob import Layer
-from pixi_ship.oci.decompress import Unpacked, decompressed
+from pixi_ship.oci.layer_tar import OPAQUE, WHITEOUT, layer_members
 from pixi_ship.squashfs.filesystem import Directory, Leaf
 from pixi_ship.squashfs.format import InodeType, SquashfsCompression
 from pixi_ship.squashfs.pack import Pack, PackWriter, Row
-from pixi_ship.tar_stream import Member, TarError, members
+from pixi_ship.tar_stream import Member
 from pixi_ship.tree import checked_path
 
 KEEP = -1  # a mode: of a directory that is only to be there, whatever its mode
 
-_MAX_UNPACKED = 256 << 30  # bytes
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 _MAX_LINKS = 40  # symbolic links followed on the way to one directory, as Linux does
 _SPECIAL = {
     "3": InodeType.CHARACTER_DEVICE,
@@ -41,31 +32,11 @@ def pack_layer(
     a pack can be kept under the latter.
     """
     packer = PackWriter(write, compression)
-    digest = hashlib.sha256()
-
-    def hashed() -> Iterator[bytes]:
-        for chunk in decompressed(layer.blob):
-            digest.update(chunk)
-            yield chunk
-
-    chunks = hashed()
     rows: list[Row] = []
-    try:
-        for member in members(Unpacked(chunks), limit=_MAX_UNPACKED, lenient=True):
+    with layer_members(layer) as found:
+        for member in found:
             if (row := _row(member, packer)) is not None:
                 rows.append(row)
-        for _ in chunks:
-            pass
-    except TarError as error:
-        raise ImageError(f"reading layer {layer.descriptor.digest}: {error}") from error
-    got = Digest(digest.hexdigest())
-    if got != layer.diff_id:
-        raise DigestMismatch(
-            f"the tar in layer {layer.descriptor.digest}",
-            want=str(layer.diff_id),
-            got=str(got),
-            says="the image's config",
-        )
     fragments = packer.close()
     return Pack(tuple(rows), fragments, packer.size)
 
@@ -83,10 +54,7 @@ def _row(member: Member, packer: PackWriter) -> Row | None:
     if member.kind == "special":
         if member.typeflag not in _SPECIAL:
             return None
-        major, minor = member.device
-        # As mknod(2) packs it: the minor number's low byte, the major, the rest of the minor.
-        device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
-        return Row(path, f"special {member.typeflag}", member.mode, device=device & 0xFFFFFFFF)
+        return Row(path, f"special {member.typeflag}", member.mode, device=member.device_number)
     link = member.link
     if member.kind == "hardlink":
         link = checked_path(link.lstrip("/"))
@@ -112,13 +80,13 @@ class _Overlay:
         # What a layer hides is what lower layers have, wherever in the layer it says so.
         for row in rows:
             above, _, name = row.path.rpartition("/")
-            if name == _OPAQUE:
+            if name == OPAQUE:
                 self._directory(above).names.clear()
-            elif name.startswith(_WHITEOUT):
-                self._directory(above).names.pop(name.removeprefix(_WHITEOUT), None)
+            elif name.startswith(WHITEOUT):
+                self._directory(above).names.pop(name.removeprefix(WHITEOUT), None)
         for row in rows:
             above, _, name = row.path.rpartition("/")
-            if not name.startswith(_WHITEOUT):
+            if not name.startswith(WHITEOUT):
                 self._put(self._directory(above), name, row, pack)
 
     def _put(self, directory: Directory, name: str, row: Row, pack: int) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
 from pixi_ship.cache import replacing
-from pixi_ship.errors import ImageError
 from pixi_ship.oci.reference import Reference
 from pixi_ship.oci.sif_artifact import SifArtifact
+from pixi_ship.oci.write import writing_to
 from pixi_ship.sif.make import SifImage
 
 
@@ -20,21 +19,13 @@ def write_sif_file(
 
     report: called with each number of bytes written. The file may be run, as Apptainer's own.
     """
-    path = Path(reference.path)
-    try:
-        with replacing(path, mode=0o755) as file:
+    with writing_to(reference), replacing(Path(reference.path), mode=0o755) as file:
 
-            def write(data: bytes) -> None:
-                file.write(data)
-                report(len(data))
+        def write(data: bytes) -> None:
+            file.write(data)
+            report(len(data))
 
-            image.pieces.copy_to(write)
-    except OSError as error:
-        space = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise ImageError(
-            f"writing {reference}: {error.strerror or error}",
-            hint=f"{space}choose another place with --to",
-        ) from error
+        image.pieces.copy_to(write)
 
 
 def sif_artifact(image: SifImage, reference: Reference) -> SifArtifact:

@@ -1,8 +1,4 @@
-"""A root filesystem as names and digests, put together layer by layer as runtimes do it.
-
-Spec: OCI image-spec 1.1, ``layer.md``: a later entry replaces an earlier one, ``.wh.NAME``
-removes a name, ``.wh..wh..opq`` all that lower layers have in a directory.
-"""
+"""A root filesystem as names and digests, put together layer by layer as runtimes do it."""
 
 from __future__ import annotations
 
@@ -11,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pixi_ship.errors import ImageError
+from pixi_ship.oci.layer_tar import OPAQUE, WHITEOUT
 from pixi_ship.tree import DIRECTORY_MODE, Directory, Entry, File, Hardlink, Symlink, parents
 
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
 _MAX_UNLISTED = 1_000_000
 
@@ -139,10 +134,10 @@ class Root:
     def _apply(self, path: str, node: Node) -> None:
         above, _, name = path.rpartition("/")
         folder = self._folder(above)
-        if name == _OPAQUE:
+        if name == OPAQUE:
             folder.names.clear()
-        elif name.startswith(_WHITEOUT):
-            folder.names.pop(name.removeprefix(_WHITEOUT), None)
+        elif name.startswith(WHITEOUT):
+            folder.names.pop(name.removeprefix(WHITEOUT), None)
         elif node.kind == "directory":
             there = folder.names.get(name)
             if isinstance(there, Folder):
@@ -183,7 +178,7 @@ class Root:
 
 
 def _hides(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(_WHITEOUT)
+    return path.rpartition("/")[2].startswith(WHITEOUT)
 
 
 def attributes_digest(extended: Mapping[str, bytes]) -> str:

@@ -109,9 +109,7 @@ def _node(member: Member) -> Node:
     kind, device = member.kind, 0
     if member.kind == "special":
         kind = _SPECIAL.get(member.typeflag, kind)
-        major, minor = member.device if kind.endswith("device") else (0, 0)
-        # As mknod(2) packs it: the minor number's low byte, the major, the rest of the minor.
-        device = ((minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)) & 0xFFFFFFFF
+        device = member.device_number if kind.endswith("device") else 0
     if member.kind == "file":
         digest = hashlib.sha256()
         for chunk in member.chunks():
