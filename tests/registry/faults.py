@@ -139,7 +139,9 @@ class Fault:
         self.plan.happened(Injected(self.kind, self.exchange.method, path, detail), self.key)
 
     def settle(self) -> None:
+        """It happened by now or never will; call this, too, before the client can go on."""
         if not self.settled:
+            self.settled = True
             self.plan.did_not_happen(self.key)
 
 
@@ -167,6 +169,9 @@ class _CutRequest(Interference):
 
     def request_body(self, send: Send, length: int | None) -> Send:
         return _until(self._fault, send, self._fault.random.randrange(length or _FIRST_MIB))
+
+    def before_answer(self, status: int) -> None:
+        self._fault.settle()
 
 
 class _CutAnswer(Interference):
@@ -207,13 +212,13 @@ class _LostAnswer(Interference):
 class _WrongBytes(Interference):
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
-        self._status = 0
 
     def before_answer(self, status: int) -> None:
-        self._status = status
+        if status not in (200, 206):
+            self._fault.settle()
 
     def answer_body(self, send: Send, length: int) -> Send:
-        if self._status not in (200, 206) or not length:
+        if self._fault.settled or not length:
             return send
         place, seen = self._fault.random.randrange(length), 0
         self._fault.happens(f"byte {place}")
