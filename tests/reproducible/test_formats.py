@@ -119,8 +119,8 @@ class GoldenTree:
 DIFF_ID = "sha256:0a7e18029c36e68c68f1ea5c360aec471f660eecd81ceddd70410fa45a5c873f"
 TREE = "sha256:243f076b98473e63eb0cf6c047d98208db821780d796ea295dcd6e4059d8a264"
 COMPRESSED = {
-    "gzip isal-2.32.1 level-2 block-1048576": (
-        "8f113e060a5d1182829b8a945d68e2de53bbcbf13da5e6d205d9556c62c1eb6d"
+    "gzip isal-2.32.1 level-2 head-16 block-1048576": (
+        "2d8592281b65f318a1b1bffce462f4bf1d3ef68cf150e9c2ce064150fedfb652"
     ),
     "zstd zstd-1.5.7 level-3 block-1048576": (
         "2151cd3c53758def490e69625650dfccd5bc1a786d3e08c0b7f1c8241579b7e9"

@@ -1,9 +1,9 @@
 """The compressors a layer can have, pinned so that their bytes never depend on the machine.
 
 What was measured (docs/explanation/compression.md): ISA-L's gzip depends on how its input
-is sliced, and its level 3 on the CPU; zstd depends on whether it runs with worker threads.
-So input comes in blocks of exactly 1 MiB, levels are fixed, and the codec's version is part
-of every layer's key.
+is sliced, its level 3 on the CPU, and without care on addresses (:mod:`pixi_ship.deflate`);
+zstd depends on whether it runs with worker threads. So input comes in blocks of exactly 1 MiB,
+levels are fixed, and the codec's version is part of every layer's key.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-import isal
 import zstandard
-from isal import isal_zlib
 
+from pixi_ship import deflate
 from pixi_ship.digest import BLOCK
 
-GZIP_LEVEL = 2
 ZSTD_LEVEL = 3
 
 
@@ -37,7 +35,7 @@ class Compression(StrEnum):
     def key(self) -> str:
         """What the compressed bytes depend on, besides the input."""
         if self is Compression.GZIP:
-            return f"gzip isal-{isal.ISAL_VERSION} level-{GZIP_LEVEL} block-{BLOCK}"
+            return f"gzip {deflate.KEY} block-{BLOCK}"
         version = ".".join(str(part) for part in zstandard.ZSTD_VERSION)
         return f"zstd zstd-{version} level-{ZSTD_LEVEL} block-{BLOCK}"
 
@@ -52,7 +50,9 @@ class Compressor:
 
     def __init__(self, compression: Compression, write: Callable[[bytes], object]) -> None:
         self._write = write
-        self._encoder = _gzip() if compression is Compression.GZIP else _zstd()
+        self._encoder = (
+            deflate.Deflate(deflate.GZIP) if compression is Compression.GZIP else _zstd()
+        )
 
     def block(self, data: bytes) -> None:
         """Compress one block; all but the last must have exactly 1 MiB."""
@@ -62,10 +62,6 @@ class Compressor:
     def close(self) -> None:
         """Write what is left."""
         self._write(self._encoder.flush())
-
-
-def _gzip() -> _Encoder:
-    return isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
 
 
 def _zstd() -> _Encoder:

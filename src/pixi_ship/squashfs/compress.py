@@ -9,14 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
-import isal
 import zstandard
-from isal import isal_zlib
 
+from pixi_ship import deflate
 from pixi_ship.errors import ImageError
 from pixi_ship.squashfs.format import BLOCK_SIZE, SquashfsCompression
 
-_ISAL_LEVEL = 2
 _ZSTD_LEVEL = 3
 
 Codec = Callable[[bytes], bytes]
@@ -26,7 +24,7 @@ def compressor(compression: SquashfsCompression) -> Codec:
     """A function from a block to its compressed bytes; not to be shared by threads."""
     if compression is SquashfsCompression.GZIP:
         # The kernel calls zlib streams "gzip".
-        return lambda data: isal_zlib.compress(data, _ISAL_LEVEL)
+        return deflate.zlib_block
     if compression is SquashfsCompression.LZ4:
         return partial(_lz4().compress, store_size=False)
     if compression is SquashfsCompression.ZSTD:
@@ -41,7 +39,7 @@ def codec_key(compression: SquashfsCompression) -> str:
     The version of liblzma is not to be had.
     """
     if compression is SquashfsCompression.GZIP:
-        return f"isal-{isal.ISAL_VERSION} level-{_ISAL_LEVEL}"
+        return deflate.KEY
     if compression is SquashfsCompression.LZ4:
         return f"lz4-{_lz4('lz4').library_version_string()}"
     if compression is SquashfsCompression.ZSTD:
