@@ -11,9 +11,9 @@ from typing import Protocol
 
 from pixi_ship.errors import ImageError, SchedulerError, UsageError
 from pixi_ship.job.htcondor import render_htcondor
-from pixi_ship.job.model import ImageKind, Job, JobFiles, JobImage
 from pixi_ship.job.site import Site
 from pixi_ship.job.slurm import render_slurm
+from pixi_ship.job.spec import ImageKind, JobFiles, JobImage, JobSpec
 from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.oci.stored import parsed
 from pixi_ship.platform import Platform
@@ -89,7 +89,7 @@ def _cuda(sif: SifFile) -> str | None:
     return str(found)
 
 
-def render(name: SchedulerName, job: Job, site: Site, directory: Path) -> JobFiles:
+def render(name: SchedulerName, job: JobSpec, site: Site, directory: Path) -> JobFiles:
     """The files of a job; raises UsageError for what the scheduler, or the site, cannot do."""
     if name is SchedulerName.HTCONDOR:
         return render_htcondor(job, site, str(directory))
@@ -117,7 +117,9 @@ class Submitted:
     files: JobFiles
 
 
-def submit(name: SchedulerName, job: Job, site: Site, above: Path, commands: Commands) -> Submitted:
+def submit(
+    name: SchedulerName, job: JobSpec, site: Site, above: Path, commands: Commands
+) -> Submitted:
     """Write a job's files into a new directory in ``above``, and submit them.
 
     Where the scheduler refuses, the files stay for who wants to see why. Raises UsageError,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pixi_ship.job.model import ImageKind, Job, JobImage, Resources, Tasks
 from pixi_ship.job.site import Launcher, Site
+from pixi_ship.job.spec import ImageKind, JobImage, JobSpec, Resources, Tasks
 
 HEX = "4a" * 32
 IMAGE = JobImage(ImageKind.LAYERS, f"ghcr.io/me/fit@sha256:{HEX}", HEX, "12.4")
@@ -12,8 +12,8 @@ FILE = JobImage(ImageKind.SIF_FILE, "/data/it's/fit.sif")
 GIB = 1 << 30
 
 JOBS = {
-    "plain": Job(name="fit", command=("python", "train.py", "--seed", "1"), image=IMAGE),
-    "resources": Job(
+    "plain": JobSpec(name="fit", command=("python", "train.py", "--seed", "1"), image=IMAGE),
+    "resources": JobSpec(
         name="fit",
         command=("python", "train.py"),
         image=IMAGE,
@@ -27,7 +27,7 @@ JOBS = {
             gpu_capability="8.0",
         ),
     ),
-    "array": Job(
+    "array": JobSpec(
         name="fit",
         command=("python", "train.py", "--seed={index}", 'it\'s a "test"'),
         image=SIF,
@@ -36,14 +36,14 @@ JOBS = {
         outputs=("model.pt", "plots"),
         env={"MODE": "fast", "WORDS": "a b"},
     ),
-    "items": Job(
+    "items": JobSpec(
         name="each",
         command=("process", "{item}", "--number", "{index}"),
         image=FILE,
         tasks=Tasks(0, 2),
         items=("a.root", "b.root", "c/d.root"),
     ),
-    "odd-words": Job(
+    "odd-words": JobSpec(
         name="odd",
         command=("printf", "%s\n", "$HOME", "$(date)", "a\nb", "", "{item}"),
         image=FILE,
@@ -51,8 +51,8 @@ JOBS = {
         items=("a b", "it's $5"),
         env={"COST": "$5"},
     ),
-    "literal-places": Job(name="fit", command=("echo", "{index}", "{item}"), image=IMAGE),
-    "workdir": Job(name="fit", command=("ls",), image=IMAGE, workdir="/job", inputs=("/a b",)),
+    "literal-places": JobSpec(name="fit", command=("echo", "{index}", "{item}"), image=IMAGE),
+    "workdir": JobSpec(name="fit", command=("ls",), image=IMAGE, workdir="/job", inputs=("/a b",)),
 }
 SITE = Site(
     partition="gpu",

@@ -14,9 +14,9 @@ import pytest
 
 from pixi_ship.errors import UsageError
 from pixi_ship.job.htcondor import render_htcondor
-from pixi_ship.job.model import Job, JobFiles
 from pixi_ship.job.site import Launcher, Site
 from pixi_ship.job.slurm import render_slurm
+from pixi_ship.job.spec import JobFiles, JobSpec
 
 from .cases import IMAGE, JOBS, LAUNCHERS, SITE
 
@@ -60,7 +60,7 @@ def test_launchers_that_take_no_sif(launcher: Launcher) -> None:
 
 
 def test_dependencies() -> None:
-    job = Job(name="fit", command=("true",), image=IMAGE, after=("12", "13"))
+    job = JobSpec(name="fit", command=("true",), image=IMAGE, after=("12", "13"))
     found = render_slurm(job, Site(), DIRECTORY)
     assert found.submit == ("sbatch", "--parsable", "--dependency=afterok:12:13", "fit.sbatch")
     with pytest.raises(UsageError, match="DAGMan"):
@@ -69,7 +69,7 @@ def test_dependencies() -> None:
 
 @pytest.mark.parametrize("path", ["/data/a,b", "/data/$(HOME)", '/data/"a"', "/data/a\nb"])
 def test_paths_that_htcondor_cannot_be_given(path: str) -> None:
-    job = Job(name="fit", command=("true",), image=IMAGE, inputs=(path,))
+    job = JobSpec(name="fit", command=("true",), image=IMAGE, inputs=(path,))
     with pytest.raises(UsageError, match="cannot be given the path"):
         render_htcondor(job, Site(), DIRECTORY)
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixi_ship.job.htcondor import render_htcondor
-from pixi_ship.job.model import Job, Tasks
 from pixi_ship.job.quote import shell_command
 from pixi_ship.job.script import task_script
 from pixi_ship.job.site import Site
+from pixi_ship.job.spec import JobSpec, Tasks
 
 from .cases import IMAGE
 
@@ -35,7 +35,7 @@ def told(script: str, *arguments: str) -> list[str]:
 @settings(max_examples=60, deadline=None)
 @given(WORDS)
 def test_sh_gives_the_words_back(words: list[str]) -> None:
-    job = Job(name="fit", command=(*SHOW, *words), image=IMAGE)
+    job = JobSpec(name="fit", command=(*SHOW, *words), image=IMAGE)
     assert told(f"exec {shell_command(job)}") == words
 
 
@@ -48,7 +48,7 @@ def test_items_are_given_back(items: list[str], words: list[str], data: st.DataO
     """Also those that look like the end of a list, or like shell."""
     items += ["ITEMS", "$(id)", "it's"]
     index = data.draw(st.integers(0, len(items) - 1))
-    job = Job(
+    job = JobSpec(
         name="fit",
         command=(*SHOW, *words, "<{item}>", "{index}"),
         image=IMAGE,
@@ -84,7 +84,7 @@ def condor_words(value: str) -> list[str]:
 @given(WORDS)
 def test_condor_gives_the_words_back(words: list[str]) -> None:
     """Where a submit file cannot hold them, a script does."""
-    job = Job(name="fit", command=(*SHOW, *words), image=IMAGE)
+    job = JobSpec(name="fit", command=(*SHOW, *words), image=IMAGE)
     files = render_htcondor(job, Site(), "/jobs/fit-1").files
     row = re.search(r"^arguments += (.*)$", files["fit.sub"], re.MULTILINE)
     if "fit.sh" in files:

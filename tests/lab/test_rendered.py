@@ -10,9 +10,9 @@ from lab.machine import HOME
 from lab.slurm import CPUS
 
 from pixi_ship.job.htcondor import render_htcondor
-from pixi_ship.job.model import Job, JobFiles
 from pixi_ship.job.site import Launcher, Site
 from pixi_ship.job.slurm import render_slurm
+from pixi_ship.job.spec import JobFiles, JobSpec
 
 from ..job.cases import IMAGE, JOBS, SIF
 from ..job.test_words import condor_words
@@ -21,7 +21,7 @@ FOLDER = f"{HOME}/rendered"
 TEXTS = ["two words", "it's", '"q"', "ü→", "", "-x", "--", "\\", "#", "*", "a;b", "''", '""', "{x}"]
 
 
-def fitting(job: Job) -> Job:
+def fitting(job: JobSpec) -> JobSpec:
     """The job with inputs that are there, and resources that a node of the lab has."""
     resources = replace(job.resources, cpus=min(CPUS, job.resources.cpus), disk=None)
     inputs = tuple(f"{FOLDER}/{path.rpartition('/')[2]}" for path in job.inputs)
@@ -29,7 +29,7 @@ def fitting(job: Job) -> Job:
     return replace(job, resources=resources, inputs=inputs, image=image)
 
 
-def put(lab: Lab, job: Job, files: JobFiles) -> None:
+def put(lab: Lab, job: JobSpec, files: JobFiles) -> None:
     lab.submit.output("rm", "-rf", FOLDER)
     numbers = range(job.tasks.first, job.tasks.last + 1) if job.tasks else ()
     lab.submit.output("mkdir", "-p", FOLDER, *(f"{FOLDER}/task-{number}" for number in numbers))
@@ -39,7 +39,7 @@ def put(lab: Lab, job: Job, files: JobFiles) -> None:
         lab.submit.write(f"{FOLDER}/{name}", text, mode=0o755)
 
 
-def dry_run(lab: Lab, job: Job) -> str:
+def dry_run(lab: Lab, job: JobSpec) -> str:
     """The ClassAds that condor_submit would send."""
     put(lab, job, render_htcondor(job, Site(), FOLDER))
     words = ("condor_submit", "-dry-run", "-", f"{job.name}.sub")
@@ -73,7 +73,7 @@ def test_sbatch_takes_other_launchers(nodes: Lab, launcher: Launcher) -> None:
 
 def test_condor_submit_reads_the_words(nodes: Lab) -> None:
     """What its own parser makes of ``arguments`` is decoded by its rules for ClassAds."""
-    job = Job(name="words", command=("show", *TEXTS), image=IMAGE)
+    job = JobSpec(name="words", command=("show", *TEXTS), image=IMAGE)
     (line,) = (row for row in dry_run(nodes, job).splitlines() if row.startswith("Arguments="))
     # A ClassAd's string escapes quotes; within are the words without the outer quotes.
     value = line.partition("=")[2].strip()[1:-1].replace('\\"', '"').replace("\\\\", "\\")

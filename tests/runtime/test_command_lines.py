@@ -16,7 +16,7 @@ from pixi_ship.errors import PixiShipError, UsageError
 from pixi_ship.runtime.find import RUNTIMES, Form, find_runtime
 from pixi_ship.runtime.image import RunnableImage, variables_of, words_of
 from pixi_ship.runtime.invocation import Invocation
-from pixi_ship.runtime.job import (
+from pixi_ship.runtime.spec import (
     Bind,
     Like,
     Variable,
@@ -26,7 +26,7 @@ from pixi_ship.runtime.job import (
 )
 
 from .conftest import AWKWARD
-from .jobs import GOLDEN, JOBS, PLAIN, command_lines, image, make_root
+from .specs import GOLDEN, PLAIN, SPECS, command_lines, image, make_root
 
 
 def test_as_written_down(tmp_path: Path) -> None:
@@ -36,15 +36,15 @@ def test_as_written_down(tmp_path: Path) -> None:
 
 def test_every_runtime_and_job_is_written_down() -> None:
     titles = [line for line in GOLDEN.read_text().splitlines() if line.startswith("# ")]
-    assert len(titles) == len(set(titles)) == len(RUNTIMES) * len(JOBS) - 3
+    assert len(titles) == len(set(titles)) == len(RUNTIMES) * len(SPECS) - 3
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_words_are_handed_on(name: str, tmp_path: Path) -> None:
     make_root(tmp_path / "root")
     runtime = RUNTIMES[name]
-    job = replace(PLAIN, command=("echo", *AWKWARD))
-    line = runtime.command_line(name, image(runtime.form, tmp_path / "root"), job)
+    spec = replace(PLAIN, command=("echo", *AWKWARD))
+    line = runtime.command_line(name, image(runtime.form, tmp_path / "root"), spec)
     assert line.words[-len(AWKWARD) :] == AWKWARD
 
 
@@ -71,8 +71,8 @@ def test_environment_of_a_runtime() -> None:
 
 
 def test_singularity_goes_by_its_own_prefix() -> None:
-    job = replace(PLAIN, variables=(Variable("A", "1"),))
-    line = RUNTIMES["apptainer"].command_line("/bin/singularity", image(Form.SIF, Path()), job)
+    spec = replace(PLAIN, variables=(Variable("A", "1"),))
+    line = RUNTIMES["apptainer"].command_line("/bin/singularity", image(Form.SIF, Path()), spec)
     assert [each.name for each in line.variables] == ["SINGULARITYENV_A"]
 
 
@@ -123,26 +123,26 @@ def test_gpus() -> None:
 
 @pytest.mark.parametrize(("name", "refused"), [("podman", "/a:b"), ("apptainer", "/a,b")])
 def test_paths_that_a_runtime_would_cut(name: str, refused: str, tmp_path: Path) -> None:
-    job = replace(PLAIN, binds=(Bind(refused, "/in"),))
+    spec = replace(PLAIN, binds=(Bind(refused, "/in"),))
     with pytest.raises(UsageError, match="binding"):
-        RUNTIMES[name].command_line(name, image(RUNTIMES[name].form, tmp_path), job)
+        RUNTIMES[name].command_line(name, image(RUNTIMES[name].form, tmp_path), spec)
     root = tmp_path / "root"
     make_root(root)
-    words = RUNTIMES["bubblewrap"].command_line("bwrap", image(Form.ROOT, root), job).words
+    words = RUNTIMES["bubblewrap"].command_line("bwrap", image(Form.ROOT, root), spec).words
     assert refused in words
 
 
 def test_the_last_bind_of_a_target_counts() -> None:
-    job = replace(PLAIN, binds=(Bind("/a", PLAIN.caller.directory), Bind("/b", "/in")))
-    assert job.mounts() == (Bind("/a", PLAIN.caller.directory), Bind("/b", "/in"))
+    spec = replace(PLAIN, binds=(Bind("/a", PLAIN.caller.directory), Bind("/b", "/in")))
+    assert spec.mounts() == (Bind("/a", PLAIN.caller.directory), Bind("/b", "/in"))
 
 
 def test_an_image_without_a_command(tmp_path: Path) -> None:
     make_root(tmp_path / "root")
-    job = replace(PLAIN, command=())
+    spec = replace(PLAIN, command=())
     empty = RunnableImage(str(tmp_path / "root"), {})
     with pytest.raises(UsageError, match="no command"):
-        RUNTIMES["bubblewrap"].command_line("bwrap", empty, job)
+        RUNTIMES["bubblewrap"].command_line("bwrap", empty, spec)
 
 
 def test_settings_of_odd_images() -> None:

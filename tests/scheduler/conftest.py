@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pixi_ship.job.model import Tasks
+from pixi_ship.job.spec import Tasks
 from pixi_ship.scheduler.command import Commands
 from pixi_ship.scheduler.record import JobRecord, SchedulerName
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixi_ship.errors import SchedulerError
-from pixi_ship.job.model import JobFiles, Tasks
+from pixi_ship.job.spec import JobFiles, Tasks
 from pixi_ship.scheduler.htcondor import HTCondor
 from pixi_ship.scheduler.record import JobRecord, SchedulerName
 from pixi_ship.scheduler.state import State, Task, exit_code_of

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from pixi_ship.errors import SchedulerError
-from pixi_ship.job.model import JobFiles, Tasks
+from pixi_ship.job.spec import JobFiles, Tasks
 from pixi_ship.scheduler.record import JobRecord, SchedulerName, read_record
 from pixi_ship.scheduler.slurm import Slurm
 from pixi_ship.scheduler.state import State, Task

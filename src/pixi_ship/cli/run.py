@@ -43,7 +43,7 @@ from pixi_ship.run import (
 )
 from pixi_ship.run.process import become, load_image, succeeds, supervise
 from pixi_ship.runtime.find import RUNTIMES, Form, FoundRuntime, find_runtime
-from pixi_ship.runtime.job import Caller, Job, Like, parse_bind, parse_gpus, parse_variable
+from pixi_ship.runtime.spec import Caller, Like, RunSpec, parse_bind, parse_gpus, parse_variable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -153,13 +153,13 @@ def run_command(words: tuple[str, ...], **given: Unpack[RunOptions]) -> None:
         sif = reference is not None and is_sif(reference)
         gpus = parse_gpus(given["gpus"]) if given["gpus"] else None
         found = find_runtime(shutil.which, name=given["runtime"], sif=sif, gpus=gpus is not None)
-        job = _job(command, gpus, found, given)
-        check_binds(job)
-        prepared = _prepared(reference, found, job, given)
+        spec = _run_spec(command, gpus, found, given)
+        check_binds(spec)
+        prepared = _prepared(reference, found, spec, given)
     if given["dry_run"]:
         _show(prepared)
     else:
-        _start(prepared, found, job)
+        _start(prepared, found, spec)
 
 
 def _reference(
@@ -176,7 +176,9 @@ def _reference(
     return parse_reference(words[0]), words[1:]
 
 
-def _job(command: tuple[str, ...], gpus: str | None, found: FoundRuntime, given: RunOptions) -> Job:
+def _run_spec(
+    command: tuple[str, ...], gpus: str | None, found: FoundRuntime, given: RunOptions
+) -> RunSpec:
     environment = dict(os.environ)
     here = str(Path.cwd())
     workdir = given["workdir"]
@@ -185,7 +187,7 @@ def _job(command: tuple[str, ...], gpus: str | None, found: FoundRuntime, given:
             f"--workdir {workdir!r} is no absolute path", hint="want a directory of the container"
         )
     variable = f"PIXI_SHIP_{found.runtime.name.upper()}_OPTIONS"
-    return Job(
+    return RunSpec(
         command=command,
         caller=Caller(
             here, str(Path.home()), os.getuid(), os.getgid(), environment, _at_terminal()
@@ -212,7 +214,7 @@ def _at_terminal() -> bool:
 
 
 def _prepared(
-    reference: Reference | None, found: FoundRuntime, job: Job, given: RunOptions
+    reference: Reference | None, found: FoundRuntime, spec: RunSpec, given: RunOptions
 ) -> Prepared:
     with ExitStack() as stack:
         # What is written to a file is the job's alone.
@@ -222,7 +224,7 @@ def _prepared(
             opened, at = _of_environment(given, watcher, stack)
         else:
             opened, at = _of_reference(reference, given, watcher, stack)
-        return prepare(opened, found, job, at)
+        return prepare(opened, found, spec, at)
 
 
 def _of_reference(
@@ -292,9 +294,9 @@ def _show(prepared: Prepared) -> None:
     sys.stdout.flush()
 
 
-def _start(prepared: Prepared, found: FoundRuntime, job: Job) -> None:
+def _start(prepared: Prepared, found: FoundRuntime, spec: RunSpec) -> None:
     """Hand over to the runtime; this does not return."""
-    caller = job.caller
+    caller = spec.caller
     if (loading := prepared.loading) is not None:
         load_image(loading.load, loading.archive, caller.environment)
     sys.stdout.flush()

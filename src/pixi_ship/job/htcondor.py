@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 
 from pixi_ship.errors import UsageError
-from pixi_ship.job.model import INDEX, ITEM, ImageKind, Job, JobFiles, Resources, Tasks
 from pixi_ship.job.quantity import KIB, MIB, rounded_up
 from pixi_ship.job.quote import (
     condor_arguments,
@@ -21,13 +20,14 @@ from pixi_ship.job.quote import (
 )
 from pixi_ship.job.script import task_script
 from pixi_ship.job.site import Site
+from pixi_ship.job.spec import INDEX, ITEM, ImageKind, JobFiles, JobSpec, Resources, Tasks
 
 _SPECIAL = re.compile(r"[,$\"\x00-\x1f\x7f]")
 _COUNTED = "$INT(index)"  # of an array whose numbers are not HTCondor's own
 _WIDTH = 25  # columns of a command's name
 
 
-def render_htcondor(job: Job, site: Site, directory: str) -> JobFiles:
+def render_htcondor(job: JobSpec, site: Site, directory: str) -> JobFiles:
     """Write the submit file of a job, and the files that it needs beside it.
 
     directory: absolute path of where the files are, and where what comes back goes.
@@ -69,7 +69,7 @@ def _check_path(path: str) -> None:
         )
 
 
-def _command(job: Job, directory: str, files: dict[str, str]) -> list[tuple[str, str]]:
+def _command(job: JobSpec, directory: str, files: dict[str, str]) -> list[tuple[str, str]]:
     """What runs: the words themselves, or a script where a submit file cannot hold them."""
     plain = fits_condor((*job.command, *job.env.values())) and plain_items(job.items)
     if plain:
@@ -96,7 +96,7 @@ def _index(tasks: Tasks | None) -> str:
     return _COUNTED if tasks and (tasks.first, tasks.step) != (0, 1) else "$(Process)"
 
 
-def _transfers(job: Job, directory: str) -> list[tuple[str, str]]:
+def _transfers(job: JobSpec, directory: str) -> list[tuple[str, str]]:
     index = _index(job.tasks)
     task = f"{directory}/task-{index}" if job.tasks is not None else directory
     rows = [
@@ -140,7 +140,7 @@ def _requests(wanted: Resources, cuda: str | None) -> list[tuple[str, str]]:
     return rows
 
 
-def _site(job: Job, site: Site) -> list[tuple[str, str] | None]:
+def _site(job: JobSpec, site: Site) -> list[tuple[str, str] | None]:
     rows: list[tuple[str, str] | None] = []
     if site.common_image and job.image.kind is ImageKind.SIF_FILE:
         rows.append(("container_is_common", "true"))
@@ -159,7 +159,7 @@ def _all_of(expressions: Sequence[str]) -> str:
     return " && ".join(f"({each})" for each in expressions)
 
 
-def _queue(job: Job, files: dict[str, str]) -> str:
+def _queue(job: JobSpec, files: dict[str, str]) -> str:
     if job.tasks is None:
         return "queue"
     if job.items and plain_items(job.items) and f"{job.name}.sh" not in files:

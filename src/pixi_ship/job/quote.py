@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from pixi_ship.job.model import INDEX, ITEM, Job
+from pixi_ship.job.spec import INDEX, ITEM, JobSpec
 
 _VARIABLES = {INDEX: '"$index"', ITEM: '"$item"'}
 # "$" begins a macro, some of which are expanded only when the job is matched; a line ends a value.
@@ -29,7 +29,7 @@ def shell_word(word: str, places: Sequence[str]) -> str:
     return "".join(parts) or "''"
 
 
-def shell_command(job: Job) -> str:
+def shell_command(job: JobSpec) -> str:
     """The command of a job for ``sh``, on one line but for line breaks in its words."""
     return " ".join(shell_word(word, job.places) for word in job.command)
 

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Sequence
 
 from pixi_ship.errors import UsageError
-from pixi_ship.job.model import Job
 from pixi_ship.job.quote import shell_command
+from pixi_ship.job.spec import JobSpec
 
 _MOST_ITEMS = 2 << 20  # bytes; Slurm takes scripts of 4 MiB
 
@@ -27,12 +27,12 @@ def item_lines(items: Sequence[str]) -> list[str]:
     return [f"item=$(sed -n \"$((index + 1))p\" <<'{end}'", *items, end, ")"]
 
 
-def export_lines(job: Job) -> list[str]:
+def export_lines(job: JobSpec) -> list[str]:
     """Lines that set the job's own variables."""
     return [f"export {name}={shlex.quote(value)}" for name, value in job.env.items()]
 
 
-def task_script(job: Job, index: str) -> str:
+def task_script(job: JobSpec, index: str) -> str:
     """A script that runs one task inside of the image; index: what its number is, for ``sh``."""
     lines = ["#!/bin/sh", "# What one task does, in the image."]
     if job.tasks is not None:

@@ -11,11 +11,11 @@ import shlex
 from collections.abc import Callable
 
 from pixi_ship.errors import UsageError
-from pixi_ship.job.model import ImageKind, Job, JobFiles, Resources
 from pixi_ship.job.quantity import MIB, rounded_up, slurm_time
 from pixi_ship.job.quote import shell_command
 from pixi_ship.job.script import export_lines, item_lines
 from pixi_ship.job.site import Launcher, Site
+from pixi_ship.job.spec import ImageKind, JobFiles, JobSpec, Resources
 
 # Of what the submitting shell and the node have set, the job sees no more than this: what
 # Slurm, GPUs, proxies and the container's runtime need.
@@ -28,7 +28,7 @@ _JOBS = "pixi-ship-jobs"
 _MOST_PACKED = 2 << 20  # bytes; Slurm takes scripts of 4 MiB
 
 
-def render_slurm(job: Job, site: Site, directory: str, packed: bytes = b"") -> JobFiles:
+def render_slurm(job: JobSpec, site: Site, directory: str, packed: bytes = b"") -> JobFiles:
     """Write the batch script of a job.
 
     directory: absolute path of where the script is, and where output goes. packed: the inputs
@@ -61,7 +61,7 @@ def render_slurm(job: Job, site: Site, directory: str, packed: bytes = b"") -> J
     return JobFiles({name: "\n".join(lines) + "\n"}, submit, tuple(notes), fetch)
 
 
-def _options(job: Job, site: Site, directory: str, notes: list[str]) -> list[str]:
+def _options(job: JobSpec, site: Site, directory: str, notes: list[str]) -> list[str]:
     place = f"{directory}/task-%a" if job.tasks is not None else directory
     # Without a shared directory the script itself says where its output goes.
     out, err = (f"{_option_path(place)}/{name}.txt" for name in ("stdout", "stderr"))
@@ -124,11 +124,11 @@ def _requests(wanted: Resources, notes: list[str]) -> list[str]:
     return rows
 
 
-def _after(job: Job) -> list[str]:
+def _after(job: JobSpec) -> list[str]:
     return [f"--dependency=afterok:{':'.join(job.after)}"] if job.after else []
 
 
-def _enter(job: Job, site: Site, directory: str) -> list[str]:
+def _enter(job: JobSpec, site: Site, directory: str) -> list[str]:
     """Lines that lead into the task's directory, and say where its output goes."""
     task = "" if job.tasks is None else "/task-$index"
     lines = [] if job.tasks is None else ["index=$SLURM_ARRAY_TASK_ID"]
@@ -147,7 +147,7 @@ def _enter(job: Job, site: Site, directory: str) -> list[str]:
     ]
 
 
-def _task(job: Job, site: Site, packed: bytes) -> list[str]:
+def _task(job: JobSpec, site: Site, packed: bytes) -> list[str]:
     # Slurm forgets a job soon after its end; a task that is run anew has no code yet, and one
     # that is cancelled never.
     lines = [
@@ -174,7 +174,7 @@ def _unpacked(packed: bytes) -> list[str]:
     return ["base64 -d <<'INPUTS' | tar -xz", *text, "INPUTS"]
 
 
-def _apptainer(job: Job, site: Site, directory: str) -> list[str]:
+def _apptainer(job: JobSpec, site: Site, directory: str) -> list[str]:
     gpus = "--nv " if job.resources.gpus else ""
     pwd = shlex.quote(job.workdir) if job.workdir else '"$PWD"'
     bind = '"$PWD"' if not job.workdir else f'"$PWD:"{shlex.quote(job.workdir)}'
@@ -186,7 +186,7 @@ def _apptainer(job: Job, site: Site, directory: str) -> list[str]:
     ]
 
 
-def _sif(job: Job, site: Site) -> list[str]:
+def _sif(job: JobSpec, site: Site) -> list[str]:
     """Lines that set ``sif`` to a file on the node, fetched once for all jobs there."""
     if job.image.kind is ImageKind.SIF_FILE:
         if not site.shared:
@@ -218,7 +218,7 @@ def _sif(job: Job, site: Site) -> list[str]:
     ]
 
 
-def _pyxis(job: Job, site: Site, directory: str) -> list[str]:
+def _pyxis(job: JobSpec, site: Site, directory: str) -> list[str]:
     if job.image.kind is ImageKind.SIF_IN_REGISTRY or job.image.kind is ImageKind.SIF_FILE:
         raise UsageError(
             f"pyxis cannot start {job.image.url}", hint="name the image in layers by docker://"
@@ -233,7 +233,7 @@ def _pyxis(job: Job, site: Site, directory: str) -> list[str]:
     ]
 
 
-def _podman(job: Job, site: Site, directory: str) -> list[str]:
+def _podman(job: JobSpec, site: Site, directory: str) -> list[str]:
     if job.image.kind is not ImageKind.LAYERS:
         raise UsageError(
             f"podman cannot start {job.image.url}", hint="name the image in layers by docker://"
@@ -248,7 +248,7 @@ def _podman(job: Job, site: Site, directory: str) -> list[str]:
     ]
 
 
-_LAUNCHERS: dict[Launcher, Callable[[Job, Site, str], list[str]]] = {
+_LAUNCHERS: dict[Launcher, Callable[[JobSpec, Site, str], list[str]]] = {
     Launcher.APPTAINER: _apptainer,
     Launcher.PYXIS: _pyxis,
     Launcher.PODMAN: _podman,

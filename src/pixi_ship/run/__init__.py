@@ -29,7 +29,7 @@ from pixi_ship.runtime.engine import is_loaded, load
 from pixi_ship.runtime.find import Form, FoundRuntime
 from pixi_ship.runtime.image import RunnableImage, variables_of, words_of
 from pixi_ship.runtime.invocation import Invocation
-from pixi_ship.runtime.job import Job
+from pixi_ship.runtime.spec import RunSpec
 from pixi_ship.selection import Options
 from pixi_ship.ship import build
 from pixi_ship.sif.packs import Packs
@@ -90,9 +90,9 @@ def is_sif(reference: Reference) -> bool:
     return reference.transport in TRANSPORTS
 
 
-def check_binds(job: Job) -> None:
+def check_binds(spec: RunSpec) -> None:
     """Raise UsageError where something that is to be bound is not here."""
-    for each in job.mounts():
+    for each in spec.mounts():
         if each.target == "/":
             raise UsageError(
                 "the current directory is /, which would hide the image",
@@ -129,7 +129,7 @@ def build_image(
     return Opened(StoredImage(name, *stored))
 
 
-def prepare(opened: Opened, found: FoundRuntime, job: Job, at: Workbench) -> Prepared:
+def prepare(opened: Opened, found: FoundRuntime, spec: RunSpec, at: Workbench) -> Prepared:
     """Bring an image into the form that its runtime takes, and say how the job is started.
 
     Raises ImageError, RegistryError, UsageError, DigestMismatch.
@@ -146,7 +146,7 @@ def prepare(opened: Opened, found: FoundRuntime, job: Job, at: Workbench) -> Pre
         plain_http=ready.from_registry is not None and _is_plain(ready.from_registry, at),
         authfile=at.authfile if ready.from_registry else None,
     )
-    return Prepared(found.runtime.command_line(found.program, image, job), ready.loading)
+    return Prepared(found.runtime.command_line(found.program, image, spec), ready.loading)
 
 
 @dataclass(frozen=True, slots=True)

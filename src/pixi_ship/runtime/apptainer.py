@@ -12,42 +12,42 @@ from pathlib import PurePosixPath
 from pixi_ship.errors import UsageError
 from pixi_ship.runtime.image import RunnableImage
 from pixi_ship.runtime.invocation import Invocation
-from pixi_ship.runtime.job import ALL, Bind, Job, Like, Variable
+from pixi_ship.runtime.spec import ALL, Bind, Like, RunSpec, Variable
 
 _UNBINDABLE = ',:"\n\\'  # --bind is read as a row of CSV, then cut at colons
 
 
-def command_line(program: str, image: RunnableImage, job: Job) -> Invocation:
+def command_line(program: str, image: RunnableImage, spec: RunSpec) -> Invocation:
     """The words that start a job. Raises UsageError for a path that cannot be bound."""
-    words = [program, "run" if job.runs_entrypoint else "exec", *_surroundings(job)]
-    words += [word for each in job.mounts() for word in ("--bind", _bind(each))]
-    words += ["--pwd", job.directory, *(["--nv"] if job.gpus else [])]
+    words = [program, "run" if spec.runs_entrypoint else "exec", *_surroundings(spec)]
+    words += [word for each in spec.mounts() for word in ("--bind", _bind(each))]
+    words += ["--pwd", spec.directory, *(["--nv"] if spec.gpus else [])]
     # Variables by prefix and not by --env, which would cut values at commas.
     prefix = PurePosixPath(program).name.upper() + "ENV_"
-    variables = tuple(replace(each, name=prefix + each.name) for each in _variables(job))
-    return Invocation((*words, *job.options, image.place, *job.command), variables)
+    variables = tuple(replace(each, name=prefix + each.name) for each in _variables(spec))
+    return Invocation((*words, *spec.options, image.place, *spec.command), variables)
 
 
-def _surroundings(job: Job) -> list[str]:
-    scratch = job.caller.directory
+def _surroundings(spec: RunSpec) -> list[str]:
+    scratch = spec.caller.directory
     return {
         None: ["--contain", "--cleanenv"],
         # With --workdir, /tmp and /var/tmp are directories there and not in memory.
         Like.HTCONDOR: ["--containall", "--cleanenv", "--home", scratch, "--workdir", scratch],
         # What Apptainer does by itself is what jobs under Slurm meet.
         Like.SLURM: [],
-    }[job.like]
+    }[spec.like]
 
 
-def _variables(job: Job) -> tuple[Variable, ...]:
+def _variables(spec: RunSpec) -> tuple[Variable, ...]:
     first: list[Variable] = []
-    if job.gpus and job.gpus != ALL:
+    if spec.gpus and spec.gpus != ALL:
         # --nv shows every GPU; CUDA looks at these alone.
-        numbers = ",".join(map(str, range(int(job.gpus))))
+        numbers = ",".join(map(str, range(int(spec.gpus))))
         first.append(Variable("CUDA_VISIBLE_DEVICES", numbers))
-    if job.like is Like.HTCONDOR:
-        first += job.scratch()
-    return tuple({each.name: each for each in (*first, *job.variables)}.values())
+    if spec.like is Like.HTCONDOR:
+        first += spec.scratch()
+    return tuple({each.name: each for each in (*first, *spec.variables)}.values())
 
 
 def _bind(bind: Bind) -> str:

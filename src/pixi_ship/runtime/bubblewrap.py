@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pixi_ship.errors import UsageError
 from pixi_ship.runtime.image import RunnableImage
 from pixi_ship.runtime.invocation import Invocation
-from pixi_ship.runtime.job import Bind, Job, Like, Variable
+from pixi_ship.runtime.spec import Bind, Like, RunSpec, Variable
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OWN = ("dev", "proc", "sys")  # made anew at the root
@@ -20,34 +20,34 @@ _MEMORY = ("/run", "/tmp", "/var/tmp")  # noqa: S108
 _NETWORK = ("/etc/hosts", "/etc/resolv.conf")  # the machine's: so is the network
 
 
-def command_line(program: str, image: RunnableImage, job: Job) -> Invocation:
+def command_line(program: str, image: RunnableImage, spec: RunSpec) -> Invocation:
     """The words that start a job; reads names in the unpacked root. Raises UsageError."""
-    command = image.words(job.command, entrypoint=job.runs_entrypoint)
+    command = image.words(spec.command, entrypoint=spec.runs_entrypoint)
     if not command:
         raise UsageError("the image has no command of its own", hint="give one after --")
-    mounts = job.mounts(*job.node_directories)
+    mounts = spec.mounts(*spec.node_directories)
     points = [*_MEMORY, *(each.target for each in mounts)]
     words = [program, *_root(Path(image.place), points)]
     words += ["--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys"]
     words += [word for each in _MEMORY for word in ("--tmpfs", each)]
     words += [word for each in _NETWORK for word in ("--ro-bind-try", each, each)]
     words += [word for each in mounts for word in _bind(each)]
-    words += ["--remount-ro", "/", "--chdir", job.directory]
-    words += ["--unshare-ipc"] if job.like is Like.HTCONDOR else []
-    return Invocation((*words, *job.options, "--", *command), _variables(image, job), alone=True)
+    words += ["--remount-ro", "/", "--chdir", spec.directory]
+    words += ["--unshare-ipc"] if spec.like is Like.HTCONDOR else []
+    return Invocation((*words, *spec.options, "--", *command), _variables(image, spec), alone=True)
 
 
-def _variables(image: RunnableImage, job: Job) -> tuple[Variable, ...]:
+def _variables(image: RunnableImage, spec: RunSpec) -> tuple[Variable, ...]:
     image_own = [Variable(*each) for each in {"PATH": _PATH, **image.variables}.items()]
-    homes = {Like.HTCONDOR: job.caller.directory, Like.SLURM: job.caller.home}
-    home = Variable("HOME", homes[job.like]) if job.like else Variable("HOME", "/tmp")  # noqa: S108
-    terminal = job.caller.environment.get("TERM")
+    homes = {Like.HTCONDOR: spec.caller.directory, Like.SLURM: spec.caller.home}
+    home = Variable("HOME", homes[spec.like]) if spec.like else Variable("HOME", "/tmp")  # noqa: S108
+    terminal = spec.caller.environment.get("TERM")
     before: dict[Like | None, tuple[Variable, ...]] = {
         None: (home, *((Variable("TERM", terminal),) if terminal else ()), *image_own),
-        Like.HTCONDOR: (*image_own, home, *job.scratch()),
-        Like.SLURM: (*job.leaking(image.variables.keys()), *image_own, home),
+        Like.HTCONDOR: (*image_own, home, *spec.scratch()),
+        Like.SLURM: (*spec.leaking(image.variables.keys()), *image_own, home),
     }
-    return tuple({each.name: each for each in (*before[job.like], *job.variables)}.values())
+    return tuple({each.name: each for each in (*before[spec.like], *spec.variables)}.values())
 
 
 def _bind(bind: Bind) -> tuple[str, str, str]:

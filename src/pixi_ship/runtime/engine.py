@@ -12,35 +12,35 @@ from pathlib import Path
 from pixi_ship.errors import UsageError
 from pixi_ship.runtime.image import RunnableImage
 from pixi_ship.runtime.invocation import Invocation
-from pixi_ship.runtime.job import Bind, Job, Like, Variable
+from pixi_ship.runtime.spec import Bind, Like, RunSpec, Variable
 
 
 def run_words(
-    program: str, image: RunnableImage, job: Job, own: Sequence[str], gpus: Sequence[str]
+    program: str, image: RunnableImage, spec: RunSpec, own: Sequence[str], gpus: Sequence[str]
 ) -> Invocation:
     """``PROGRAM run`` of an image; own: words of this engine alone. Raises UsageError."""
-    words = [program, "run", "--rm", "--interactive", *(["--tty"] if job.caller.terminal else [])]
-    words += [*own, *(gpus if job.gpus else ())]
+    words = [program, "run", "--rm", "--interactive", *(["--tty"] if spec.caller.terminal else [])]
+    words += [*own, *(gpus if spec.gpus else ())]
     words += [
-        word for each in job.mounts(*job.node_directories) for word in ("--volume", _volume(each))
+        word for each in spec.mounts(*spec.node_directories) for word in ("--volume", _volume(each))
     ]
-    words += ["--workdir", job.directory]
-    if job.like is Like.SLURM:
+    words += ["--workdir", spec.directory]
+    if spec.like is Like.SLURM:
         # Apptainer's root is read-only, its network the node's, and it runs no entrypoint.
         words += ["--read-only", "--network", "host", "--entrypoint", ""]
-    words += [word for each in _variables(image, job) for word in ("--env", _env(each))]
-    return Invocation((*words, *job.options, image.place, *job.command))
+    words += [word for each in _variables(image, spec) for word in ("--env", _env(each))]
+    return Invocation((*words, *spec.options, image.place, *spec.command))
 
 
-def _variables(image: RunnableImage, job: Job) -> tuple[Variable, ...]:
-    home = Variable("HOME", job.caller.home)
+def _variables(image: RunnableImage, spec: RunSpec) -> tuple[Variable, ...]:
+    home = Variable("HOME", spec.caller.home)
     before: dict[Like | None, tuple[Variable, ...]] = {
         None: (),
         # The starter sets HOME to what the node's passwd says, which no image has.
-        Like.HTCONDOR: (home, *job.scratch()),
-        Like.SLURM: (*job.leaking(image.variables.keys()), home),
+        Like.HTCONDOR: (home, *spec.scratch()),
+        Like.SLURM: (*spec.leaking(image.variables.keys()), home),
     }
-    every = (*before[job.like], *job.variables)
+    every = (*before[spec.like], *spec.variables)
     return tuple({each.name: each for each in every}.values())
 
 
@@ -59,9 +59,9 @@ def _volume(bind: Bind) -> str:
     return f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}"
 
 
-def own_ids(job: Job) -> list[str]:
+def own_ids(spec: RunSpec) -> list[str]:
     """``--user`` with the caller's ids, under which batch systems run jobs."""
-    return ["--user", f"{job.caller.uid}:{job.caller.gid}"]
+    return ["--user", f"{spec.caller.uid}:{spec.caller.gid}"]
 
 
 def is_loaded(program: str, name: str) -> Invocation:

@@ -10,7 +10,7 @@ from pixi_ship.errors import PixiShipError, UsageError
 from pixi_ship.runtime import apptainer, bubblewrap, docker, podman
 from pixi_ship.runtime.image import RunnableImage
 from pixi_ship.runtime.invocation import Invocation
-from pixi_ship.runtime.job import Job
+from pixi_ship.runtime.spec import RunSpec
 
 
 class RuntimeMissing(PixiShipError):
@@ -35,7 +35,7 @@ class Runtime:
     name: str
     programs: tuple[str, ...]
     form: Form
-    command_line: Callable[[str, RunnableImage, Job], Invocation]
+    command_line: Callable[[str, RunnableImage, RunSpec], Invocation]
     gpus: bool = True
 
     def lacks(self, *, sif: bool, gpus: bool) -> str | None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pixi_ship.runtime.job import Variable
+from pixi_ship.runtime.spec import Variable
 
 
 @dataclass(frozen=True, slots=True)

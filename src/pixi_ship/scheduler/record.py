@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pixi_ship.cache import write_atomically
 from pixi_ship.errors import SchedulerError
-from pixi_ship.job.model import Tasks
+from pixi_ship.job.spec import Tasks
 from pixi_ship.scheduler.state import State, Task
 
 _NAME = "job.json"
@@ -31,7 +31,7 @@ class JobRecord:
     """A job that was submitted.
 
     directory: where its files are. identifier: the scheduler's. outputs: what the job was to
-    leave. fetch: how to reach what is on the nodes (:class:`~pixi_ship.job.model.JobFiles`).
+    leave. fetch: how to reach what is on the nodes (:class:`~pixi_ship.job.spec.JobFiles`).
     """
 
     directory: Path

@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from pixi_ship.errors import SchedulerError
-from pixi_ship.job.model import JobFiles
+from pixi_ship.job.spec import JobFiles
 from pixi_ship.scheduler.command import Commands
 from pixi_ship.scheduler.record import JobRecord, recall_ended, remember_ended
 from pixi_ship.scheduler.state import State, Task, ended

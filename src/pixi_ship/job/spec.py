@@ -74,7 +74,7 @@ class Tasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class JobSpec:
     """A command in an image, once or as an array.
 
     command: words; with ``tasks`` ``{index}`` in them stands for the task's number, with

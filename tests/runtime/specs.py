@@ -1,6 +1,6 @@
 """Jobs whose command lines are written down in `command_lines.txt`.
 
-`python -m tests.runtime.jobs` writes them anew; read what changed before it is kept.
+`python -m tests.runtime.specs` writes them anew; read what changed before it is kept.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pixi_ship.runtime.find import RUNTIMES, Form
 from pixi_ship.runtime.image import RunnableImage
-from pixi_ship.runtime.job import Bind, Caller, Job, Like, Variable
+from pixi_ship.runtime.spec import Bind, Caller, Like, RunSpec, Variable
 
 GOLDEN = Path(__file__).with_name("command_lines.txt")
 CALLER = Caller(
     "/home/me/my work", "/home/me", 1000, 100, {"LANG": "C", "PATH": "/bin", "MODE": "mine"}
 )
-PLAIN = Job(command=("python", "fit.py", "two words", "$X", ""), caller=CALLER)
-JOBS = {
+PLAIN = RunSpec(command=("python", "fit.py", "two words", "$X", ""), caller=CALLER)
+SPECS = {
     "plain": PLAIN,
     "no command": replace(PLAIN, command=()),
     "terminal": replace(PLAIN, caller=replace(CALLER, terminal=True)),
@@ -60,11 +60,11 @@ def command_lines(root: Path) -> str:
     """Every job on every runtime that can run it."""
     sections = []
     for runtime in RUNTIMES.values():
-        for name, job in JOBS.items():
-            if job.gpus and not runtime.gpus:
+        for name, spec in SPECS.items():
+            if spec.gpus and not runtime.gpus:
                 continue
             program = f"/usr/bin/{runtime.programs[0]}"
-            line = runtime.command_line(program, image(runtime.form, root), job)
+            line = runtime.command_line(program, image(runtime.form, root), spec)
             sections.append(f"# {runtime.name}: {name}\n{line}\n".replace(str(root), "/ROOT"))
     return "\n".join(sections)
 

@@ -57,7 +57,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class RunSpec:
     """A command and what it shall see.
 
     command: without any, the image's own. binds, variables: those that were asked for. gpus:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pixi_ship.errors import UsageError
-from pixi_ship.job.model import Job, Tasks, parse_tasks
+from pixi_ship.job.spec import JobSpec, Tasks, parse_tasks
 
 from .cases import IMAGE
 
@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str]] = {
 @pytest.mark.parametrize(("change", "words"), FAULTS.values(), ids=FAULTS)
 def test_refused(change: Mapping[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        Job(**{"name": "fit", "command": ("true",), "image": IMAGE, **change})
+        JobSpec(**{"name": "fit", "command": ("true",), "image": IMAGE, **change})
 
 
 @pytest.mark.parametrize(

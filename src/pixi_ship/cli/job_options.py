@@ -1,0 +1,200 @@
+"""The options that say what a job is: the same for every verb and scheduler."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ParamSpec, TypedDict, TypeVar
+
+import click
+
+from pixi_ship.cli.image_options import ImageOptions, opened_registries
+from pixi_ship.cli.options import DEFAULT_PLATFORM
+from pixi_ship.errors import UsageError
+from pixi_ship.job.quantity import parse_bytes, parse_time
+from pixi_ship.job.site import Site, read_site
+from pixi_ship.job.spec import JobImage, JobSpec, Resources, Tasks, parse_tasks
+from pixi_ship.oci.reference import Transport, parse_reference
+from pixi_ship.platform import platform_of
+from pixi_ship.submit import job_image
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PROFILE = "pixi-ship-site.toml"
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class JobOptions(TypedDict):
+    """The options that say what a job is, by parameter name."""
+
+    cpus: int
+    memory: str | None
+    disk: str | None
+    time: str | None
+    gpus: int
+    gpu_memory: str | None
+    gpu_capability: str | None
+    array: str | None
+    foreach: Path | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    env: tuple[str, ...]
+    name: str | None
+    workdir: str | None
+    after: tuple[str, ...]
+    profiles: tuple[Path, ...]
+    platform: str
+
+
+_PATH = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("--cpus", type=click.IntRange(1), default=1, show_default=True, help="Cores."),
+    click.option("--memory", metavar="SIZE", help="Memory, such as 4G.  [default: the site's]"),
+    click.option("--disk", metavar="SIZE", help="Local disk, such as 20G.  [default: the site's]"),
+    click.option("--time", metavar="TIME", help="Longest run, such as 2h30m or 1-12:00:00."),
+    click.option("--gpus", type=click.IntRange(0), default=0, help="GPUs."),
+    click.option("--gpu-memory", metavar="SIZE", help="Least memory of each GPU."),
+    click.option("--gpu-capability", metavar="X.Y", help="Least compute capability."),
+    click.option(
+        "--array",
+        metavar="FIRST-LAST[:STEP][%N]",
+        help="A task for each number, N at once at most; {index} in the command is the number.",
+    ),
+    click.option(
+        "--foreach",
+        metavar="FILE",
+        type=_PATH,
+        help="A task for each line of a file; {item} in the command is the line.",
+    ),
+    click.option("--input", "inputs", metavar="PATH", multiple=True, help="To where it runs."),
+    click.option(
+        "--output",
+        "outputs",
+        metavar="PATH",
+        multiple=True,
+        help="Back from where it ran; a relative path.",
+    ),
+    click.option(
+        "--env",
+        metavar="NAME[=VALUE]",
+        multiple=True,
+        help="Variable of the job; without a value the one here.",
+    ),
+    click.option("--name", help="What the job is called.  [default: the image's name]"),
+    click.option("--workdir", metavar="DIR", help="Where the job's directory is in the image."),
+    click.option("--after", metavar="ID", multiple=True, help="Job that must have ended well."),
+    click.option(
+        "--site",
+        "profiles",
+        metavar="FILE",
+        type=_PATH,
+        multiple=True,
+        help=f"Profile of the site, over /etc/pixi-ship/site.toml, ~/.config/pixi-ship/site.toml "
+        f"and {_PROFILE} here.",
+    ),
+    click.option("--platform", default=DEFAULT_PLATFORM, show_default=True, help="Of the nodes."),
+)
+
+
+class DescribedOptions(JobOptions, ImageOptions):
+    """With what leads to the image."""
+
+
+def job_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options of :class:`JobOptions` to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def described_job(
+    text: str, command: tuple[str, ...], given: DescribedOptions
+) -> tuple[JobSpec, Site]:
+    """What the command line says of a job in the image REF, and the site's profile."""
+    reference = parse_reference(text)
+    site = read_site(_profiles(given["profiles"]))
+    with opened_registries(given) as registries:
+        image = job_image(reference, platform_of(given["platform"]), registries)
+    path = Path(reference.path)
+    usual = path.stem if reference.transport is Transport.SIF else path.name
+    return _job_spec(image, command, usual, given), site
+
+
+def _profiles(named: tuple[Path, ...]) -> list[Path]:
+    """Profiles from the widest to the narrowest; those that are named must be there."""
+    config = os.environ.get("XDG_CONFIG_HOME")
+    home = Path(config) if config else Path.home() / ".config"
+    usual = (Path("/etc/pixi-ship/site.toml"), home / "pixi-ship" / "site.toml", Path(_PROFILE))
+    return [*(path for path in usual if path.is_file()), *named]
+
+
+def _job_spec(image: JobImage, command: tuple[str, ...], usual: str, given: JobOptions) -> JobSpec:
+    items = _items(given["foreach"])
+    if given["array"] and items:
+        raise UsageError("--array and --foreach contradict each other")
+    tasks = parse_tasks(given["array"]) if given["array"] else None
+    if items:
+        tasks = Tasks(0, len(items) - 1)
+    return JobSpec(
+        name=given["name"] or _NOT_IN_NAME.sub("-", usual)[:64].strip(".-_") or "job",
+        command=command,
+        image=image,
+        resources=_resources(given),
+        tasks=tasks,
+        items=items,
+        inputs=tuple(_input(path) for path in given["inputs"]),
+        outputs=given["outputs"],
+        env=_variables(given["env"], os.environ),
+        workdir=given["workdir"],
+        after=given["after"],
+    )
+
+
+def _resources(given: JobOptions) -> Resources:
+    def size(name: str, text: str | None) -> int | None:
+        return parse_bytes(text, name) if text else None
+
+    return Resources(
+        cpus=given["cpus"],
+        memory=size("--memory", given["memory"]),
+        disk=size("--disk", given["disk"]),
+        time=parse_time(given["time"], "--time") if given["time"] else None,
+        gpus=given["gpus"],
+        gpu_memory=size("--gpu-memory", given["gpu_memory"]),
+        gpu_capability=given["gpu_capability"],
+    )
+
+
+def _items(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"reading the items in {path}: {error}") from error
+    found = tuple(line.removesuffix("\r") for line in lines if line.strip())
+    if not found:
+        raise UsageError(f"{path} has no items", hint="want one on each line")
+    return found
+
+
+def _input(text: str) -> str:
+    path = Path(text).absolute()
+    if not path.exists():
+        raise UsageError(f"there is no input {text!r}")
+    return str(path)
+
+
+def _variables(rows: tuple[str, ...], here: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for row in rows:
+        name, equals, value = row.partition("=")
+        if not equals:
+            if name not in here:
+                raise UsageError(f"--env {name}: there is no such variable here")
+            value = here[name]
+        found[name] = value
+    return found
