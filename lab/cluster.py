@@ -19,11 +19,11 @@ from lab.htcondor import CONDOR_MANAGER, CONDOR_NODE
 from lab.machine import Machine
 from lab.munge import MUNGE
 from lab.process import Process
-from lab.registry import PORT, REGISTRY
+from lab.registry import PORT, PRIVATE_PORT, REGISTRY
 from lab.service import Service, Site
 from lab.slurm import SLURM_CONTROLLER, SLURM_NODE
 from lab.switch import NETWORK, Switch, Traffic
-from lab.tool import bind_tool, put_tool
+from lab.tool import bind_tool, put_tool, put_tool_aside
 
 DATA = Path(__file__).parents[1] / ".test-data"
 
@@ -76,11 +76,14 @@ class Lab:
         self._state = self.folder / "state.json"
         self.registry = f"{NETWORK}.2:{PORT}"
         """HOST:PORT of the registry, which speaks plain HTTP."""
+        self.private_registry = f"{NETWORK}.2:{PRIVATE_PORT}"
+        """One that wants the login of :data:`lab.registry.LOGIN`."""
         self.machines = {
             plan.name: Machine(plan.name, plan.address, self.root, self.folder / plan.name)
             for plan in PLANS
         }
-        bind_tool(self.submit, data)
+        for machine in (self.submit, *self.slurm_nodes):
+            bind_tool(machine, data)
         self._switch: Switch | None = None
         self._complete = False
         self._load()
@@ -194,6 +197,8 @@ class Lab:
             for service in plan.services:
                 service.prepare(machine, site)
         put_tool(self.submit)
+        for machine in self.slurm_nodes:
+            put_tool_aside(machine)
         self._switch = Switch.start(self.folder / "switch.log")
         self._save()
         for machine in self.machines.values():
@@ -297,6 +302,9 @@ def _introduce(machine: Machine, site: Site) -> None:
     machine.put("/etc/hosts", "\n".join(lines) + "\n")
     machine.put("/etc/hostname", f"{machine.name}\n")
     machine.put("/etc/resolv.conf", "")
-    insecure = f'[[registry]]\nlocation = "{site.registry}"\ninsecure = true\n'
+    insecure = "".join(
+        f'[[registry]]\nlocation = "{each}"\ninsecure = true\n'
+        for each in (site.registry, f"{site.registry.partition(':')[0]}:{PRIVATE_PORT}")
+    )
     machine.put("/etc/containers/registries.conf.d/lab.conf", insecure)
     machine.put("/etc/containers/containers.conf", _PODMAN)

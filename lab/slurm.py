@@ -14,6 +14,8 @@ CPUS = 4
 """Cores that each node claims to have; nothing holds jobs to them."""
 MEMORY = 6000
 """MiB that each node claims to have."""
+CROWD, CROWDED_NODE = "crowd", "slurm2"
+"""A partition of one node where each core is given to 32 jobs."""
 DOWN_AFTER = 20
 """Seconds without an answer after which a node is down."""
 
@@ -53,6 +55,7 @@ GresTypes=gpu
 NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName={crowd} Nodes={crowded} OverSubscribe=FORCE:32 MaxTime=INFINITE State=UP
 """
 
 _DATABASE_DAEMON = """\
@@ -90,6 +93,8 @@ def _configuration() -> str:
         down_after=DOWN_AFTER,
         cpus=CPUS,
         memory=MEMORY,
+        crowd=CROWD,
+        crowded=CROWDED_NODE,
         nodes="\n".join(lines),
     )
 

@@ -1,9 +1,10 @@
-"""`pixi-ship` itself on the submit host, from this checkout and for the Python there.
+"""`pixi-ship` itself on machines of the lab, from this checkout and for the Python there.
 
     python -m lab.tool .test-data
 
-fetches what it depends on. The submit host has another Debian and another Python than this
-machine, so pip is asked for wheels of that one.
+fetches what it depends on. The lab has another Debian and another Python than this machine, so
+pip is asked for wheels of that one. On the submit host it is a command; nodes have it in
+`TOOL_ON_NODES`, out of the way of jobs, for sites that put it into their PATH.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from lab.machine import Machine
 
 _REPOSITORY = Path(__file__).parents[1]
 _PLACE = "/opt/pixi-ship"
+TOOL_ON_NODES = f"{_PLACE}/bin"
+"""The directory of the command on nodes."""
+
 _PROGRAM = """\
 #!/bin/sh
 exec python3 -m pixi_ship "$@"
@@ -37,6 +41,13 @@ def put_tool(machine: Machine) -> None:
     folder = f"/usr/local/lib/python{_version(machine.root)}/dist-packages"
     machine.put(f"{folder}/pixi-ship.pth", f"{_PLACE}/src\n{_PLACE}/lib\n")
     machine.put("/usr/local/bin/pixi-ship", _PROGRAM, mode=0o755)
+
+
+def put_tool_aside(machine: Machine) -> None:
+    """Have `pixi-ship` in a directory of a node, which no PATH names."""
+    path = f"PYTHONPATH={_PLACE}/src:{_PLACE}/lib"
+    text = _PROGRAM.replace("exec python3", f"exec env {path} python3")
+    machine.put(f"{TOOL_ON_NODES}/pixi-ship", text, mode=0o755)
 
 
 def main() -> None:
