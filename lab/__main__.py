@@ -44,7 +44,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m lab", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=DATA, help="where the root filesystem is")
+    data = Path(os.environ.get("PIXI_SHIP_LAB", DATA))
+    parser.add_argument(
+        "--data", type=Path, default=data, help="where the root filesystem is; or $PIXI_SHIP_LAB"
+    )
     parser.add_argument("--as", dest="user", default=USER, help=f"who runs it (default: {USER})")
     parser.add_argument("verb", choices=list(_VERBS))
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
