@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypedDict, TypeVar
 
@@ -118,6 +119,7 @@ def described_job(
     site = read_site(_profiles(given["profiles"]))
     with opened_registries(given) as registries:
         image = job_image(reference, platform_of(given["platform"]), registries)
+    image = replace(image, plain_http=bool(given["plain_http"]))
     path = Path(reference.path)
     usual = path.stem if reference.transport is Transport.SIF else path.name
     return _job_spec(image, command, usual, given), site

@@ -27,6 +27,9 @@ import tomli
 
 from pixi_ship.errors import UsageError
 
+OWN_IMAGES = "${TMPDIR:-/tmp}/pixi-ship-images-$(id -u)"
+"""Where images of a user are, unless the site names a directory."""
+
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -42,9 +45,10 @@ class Launcher(StrEnum):
 class Site:
     """A site's profile.
 
-    images: directory on each node's own disk for images; scratch: the one for jobs, where nodes
-    do not see the directory that they are submitted from (shared); ``sh`` expands variables
-    in both. lines: of shell, before the command. options: further ones of sbatch, by name.
+    images: directory on each node's own disk for images; keep_layers: keep layers there too,
+    beside the files that Apptainer makes of them, so that the next version needs few others.
+    scratch: the directory for jobs, where nodes do not see the one that they are submitted from
+    (shared). ``sh`` expands variables in images and scratch. lines: of shell, before the command. options: further ones of sbatch, by name.
     attributes and commands: of a submit file. common_image: the pool keeps the image of a job
     for the next (HTCondor 25).
     """
@@ -54,7 +58,8 @@ class Site:
     constraint: str | None = None
     qos: str | None = None
     launcher: Launcher = Launcher.APPTAINER
-    images: str = "${TMPDIR:-/tmp}/pixi-ship-images-$(id -u)"
+    images: str = OWN_IMAGES
+    keep_layers: bool = True
     shared: bool = True
     scratch: str = "${TMPDIR:-/tmp}"
     modules: tuple[str, ...] = ()
@@ -94,7 +99,7 @@ _SLURM = {
     **dict.fromkeys(("partition", "account", "constraint", "qos"), "string"),
     **dict.fromkeys(("launcher", "images", "scratch"), "string"),
     **dict.fromkeys(("modules", "lines"), "list"),
-    "shared": "boolean",
+    **dict.fromkeys(("keep-layers", "shared"), "boolean"),
     "options": "table",
 }
 _HTCONDOR = {

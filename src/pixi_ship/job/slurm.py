@@ -14,7 +14,7 @@ from pixi_ship.errors import UsageError
 from pixi_ship.job.quantity import MIB, rounded_up, slurm_time
 from pixi_ship.job.quote import shell_command
 from pixi_ship.job.script import export_lines, item_lines
-from pixi_ship.job.site import Launcher, Site
+from pixi_ship.job.site import OWN_IMAGES, Launcher, Site
 from pixi_ship.job.spec import ImageKind, JobFiles, JobSpec, Resources
 
 # Of what the submitting shell and the node have set, the job sees no more than this: what
@@ -24,7 +24,7 @@ _KEPT = (
     *("SLURM*", "CUDA_*", "NVIDIA_*", "GPU_*", "ROCR_*", "HIP_*", "ZE_*"),
     *("APPTAINER*", "SINGULARITY*", "*_proxy", "*_PROXY"),
 )
-_JOBS = "pixi-ship-jobs"
+_JOBS = "pixi-ship-jobs-$(id -u)"
 _MOST_PACKED = 2 << 20  # bytes; Slurm takes scripts of 4 MiB
 
 
@@ -140,7 +140,9 @@ def _enter(job: JobSpec, site: Site, directory: str) -> list[str]:
     identifier = "$SLURM_JOB_ID" if job.tasks is None else "$SLURM_ARRAY_JOB_ID"
     return [
         *lines,
-        f'task="{site.scratch}/{_JOBS}/{identifier}{task}"',
+        f'jobs="{site.scratch}/{_JOBS}"',
+        *_own("jobs"),
+        f'task="$jobs/{identifier}{task}"',
         'mkdir -p "$task"',
         'cd "$task"',
         "exec >stdout.txt 2>stderr.txt",
@@ -195,27 +197,65 @@ def _sif(job: JobSpec, site: Site) -> list[str]:
                 hint="push the SIF to a registry: build --to oras://HOST/NAME:TAG",
             )
         return [f"sif={shlex.quote(job.image.place)}"]
-    url = shlex.quote(job.image.url)
     return [
         f'images="{site.images}"',
         f'sif="$images/sha256-{job.image.digest}.sif"',
+        # A directory that the site names may be another's, who looks after it.
+        *(_own("images") if site.images == OWN_IMAGES else ['mkdir -p "$images"']),
         'if [ ! -e "$sif" ]; then',
-        '  mkdir -p "$images"',
+        "  if command -v pixi-ship >/dev/null; then",
+        "    # Of what another version here has, it fetches nothing.",
+        f'    pixi-ship pull --quiet {_plain(job, "--plain-http ")}--to "$images" '
+        f"{shlex.quote(job.image.url)} >&2 || true",
+        "  fi",
+        "fi",
+        'if [ ! -e "$sif" ]; then',
         "  # One job of a node fetches the image, the others wait for it.",
         '  exec 9>"$images/.lock"',
         "  flock 9",
         '  if [ ! -e "$sif" ]; then',
-        "    # What a job that was killed here has left.",
-        '    rm -rf "$images"/*.tmp "$images"/.apptainer-*',
-        '    export APPTAINER_CACHEDIR="$images/.apptainer-$SLURM_JOB_ID"',
-        '    apptainer --quiet pull --force "$sif.$SLURM_JOB_ID.tmp" ' + url + " >&2",
-        '    mv "$sif.$SLURM_JOB_ID.tmp" "$sif"',
-        '    rm -rf "$APPTAINER_CACHEDIR"',
-        "    unset APPTAINER_CACHEDIR",
+        *(f"    {line}" for line in _pull(job, site)),
         "  fi",
         "  exec 9>&-",
         "fi",
     ]
+
+
+def _own(name: str) -> list[str]:
+    """Lines that make the directory in a variable, where others may have been before.
+
+    In /tmp anybody can make a directory of any name, with an image in it.
+    """
+    return [
+        f'mkdir -p -m 700 "${name}"',
+        f'if [ ! -O "${name}" ] || [ -L "${name}" ]; then',
+        f'  echo "${name} belongs to somebody else" >&2',
+        "  exit 1",
+        "fi",
+    ]
+
+
+def _pull(job: JobSpec, site: Site) -> list[str]:
+    """Lines that make ``sif`` with Apptainer, one job at a time on each node."""
+    # Apptainer keeps layers as they came; of a SIF, and of what it made, only second copies.
+    layers = site.keep_layers and job.image.kind is ImageKind.LAYERS
+    spare = '"$APPTAINER_CACHEDIR"/cache/oci-tmp' if layers else '"$APPTAINER_CACHEDIR"'
+    return [
+        "# What a job that was killed here has left.",
+        'rm -f "$images"/sha256-*.tmp',
+        'export APPTAINER_CACHEDIR="$images/.apptainer"',
+        f'apptainer --quiet pull --force {_plain(job, "--no-https ")}"$sif.$SLURM_JOB_ID.tmp" '
+        f"{shlex.quote(job.image.url)} >&2",
+        'mv "$sif.$SLURM_JOB_ID.tmp" "$sif"',
+        *(["# The layers stay: the next version needs few others."] if layers else []),
+        f"rm -rf {spare}",
+        "unset APPTAINER_CACHEDIR",
+    ]
+
+
+def _plain(job: JobSpec, option: str) -> str:
+    """An option for a registry that speaks HTTP without TLS."""
+    return option if job.image.plain_http else ""
 
 
 def _pyxis(job: JobSpec, site: Site, directory: str) -> list[str]:
@@ -243,6 +283,7 @@ def _podman(job: JobSpec, site: Site, directory: str) -> list[str]:
     given = "".join(f"--env {name} " for name in job.env)
     return [
         f"podman run --rm --userns keep-id {gpus}{given}"
+        f"{_plain(job, '--tls-verify=false ')}"
         f'--volume "$PWD:"{workdir} --workdir {workdir} '
         f"{shlex.quote(job.image.place)} {shell_command(job)}"
     ]

@@ -30,13 +30,14 @@ class JobImage:
 
     place: ``HOST/NAME@sha256:…`` in a registry, else the path of a SIF. digest: the 64 hex
     digits of what the place names; empty for a file. cuda: the CUDA version that the driver
-    must offer, where the environment wants one.
+    must offer, where the environment wants one. plain_http: the registry speaks HTTP without TLS.
     """
 
     kind: ImageKind
     place: str
     digest: str = ""
     cuda: str | None = None
+    plain_http: bool = False
 
     @property
     def url(self) -> str:
