@@ -191,7 +191,7 @@ def test_gpus_that_nobody_has(submitter: Submitter) -> None:
 def test_a_node_fetches_the_image_once(nodes: Lab, oras: str) -> None:
     """Tasks that start together on nodes without the image: its bytes once a node."""
     submitter = Submitter(nodes, "slurm", oras)
-    left = "/scratch/images/sha256-0.sif.1.tmp /scratch/images/.apptainer-1"
+    left = "/scratch/images/sha256-0.sif.1.tmp"
     for name in NODES:
         script = f"rm -rf /scratch/images; mkdir -p /scratch/images; touch {left}"
         nodes.submit.output("srun", "--chdir=/", "-w", name, "sh", "-c", script)
