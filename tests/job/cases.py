@@ -53,6 +53,9 @@ JOBS = {
     ),
     "literal-places": JobSpec(name="fit", command=("echo", "{index}", "{item}"), image=IMAGE),
     "workdir": JobSpec(name="fit", command=("ls",), image=IMAGE, workdir="/job", inputs=("/a b",)),
+    "mail": JobSpec(
+        name="fit", command=("true",), image=IMAGE, tasks=Tasks(0, 9), mail="me+fit@example.org"
+    ),
 }
 SITE = Site(
     partition="gpu",

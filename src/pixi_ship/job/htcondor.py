@@ -49,6 +49,7 @@ def render_htcondor(job: JobSpec, site: Site, directory: str) -> JobFiles:
         None,
         *_requests(job.resources, job.image.cuda),
         *_site(job, site),
+        *_mail(job),
     ]
     lines = [
         f"# {job.name}: submit it with  condor_submit {job.name}.sub",
@@ -57,7 +58,8 @@ def render_htcondor(job: JobSpec, site: Site, directory: str) -> JobFiles:
         _queue(job, files),
     ]
     files[f"{job.name}.sub"] = "\n".join(lines) + "\n"
-    return JobFiles(files, ("condor_submit", "-terse", f"{job.name}.sub"))
+    notes = ("HTCondor sends a mail for each task",) if job.mail and job.tasks is not None else ()
+    return JobFiles(files, ("condor_submit", "-terse", f"{job.name}.sub"), notes)
 
 
 def _check_path(path: str) -> None:
@@ -151,6 +153,13 @@ def _site(job: JobSpec, site: Site) -> list[tuple[str, str] | None]:
     if job.tasks is not None and job.tasks.at_once:
         rows.append(("max_materialize", str(job.tasks.at_once)))
     return [None, *rows] if rows else []
+
+
+def _mail(job: JobSpec) -> list[tuple[str, str] | None]:
+    """A mail when the job ends, well or not; "Error" would not tell of a good end."""
+    if not job.mail:
+        return []
+    return [None, ("notify_user", job.mail), ("notification", "Complete")]
 
 
 def _all_of(expressions: Sequence[str]) -> str:

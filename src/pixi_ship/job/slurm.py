@@ -87,6 +87,8 @@ def _options(job: JobSpec, site: Site, directory: str, notes: list[str]) -> list
     rows += [word.removeprefix("--") for word in _where(site)]
     rows += [f"constraint={shlex.quote(site.constraint)}"] if site.constraint else []
     rows += [f"{name}={shlex.quote(value)}" for name, value in site.options.items()]
+    if job.mail:  # one for a whole array, without ARRAY_TASKS
+        rows += [f"mail-user={job.mail}", "mail-type=END,FAIL"]
     return rows
 
 
@@ -181,14 +183,14 @@ def _apptainer(job: JobSpec, site: Site, directory: str) -> list[str]:
     pwd = shlex.quote(job.workdir) if job.workdir else '"$PWD"'
     bind = '"$PWD"' if not job.workdir else f'"$PWD:"{shlex.quote(job.workdir)}'
     return [
-        *_sif(job, site),
+        *sif_lines(job, site),
         # The home directory stays outside: what pip left in it must not be imported.
         f"apptainer --quiet exec {gpus}--no-home --bind {bind} --pwd {pwd} "
         f'"$sif" {shell_command(job)}',
     ]
 
 
-def _sif(job: JobSpec, site: Site) -> list[str]:
+def sif_lines(job: JobSpec, site: Site) -> list[str]:
     """Lines that set ``sif`` to a file on the node, fetched once for all jobs there."""
     if job.image.kind is ImageKind.SIF_FILE:
         if not site.shared:

@@ -7,21 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pixi_ship.errors import UsageError
+from pixi_ship.errors import ImageError, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# What sbatch and condor_submit take without quotes; a name without @ is one of the site's.
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._%+=/-]{0,254}(?:@[A-Za-z0-9][A-Za-z0-9.-]{0,254})?\Z"
+)
+_CAPABILITY = re.compile(r"\d{1,3}(?:\.\d{1,3})?\Z")
+_CUDA = re.compile(r"\d{1,4}(?:\.\d{1,4}){0,3}\Z")
 _ARRAY = re.compile(r"(\d{1,9})-(\d{1,9})(?::(\d{1,9}))?(?:%(\d{1,9}))?\Z")
 _MOST_TASKS = 1_000_000
 INDEX, ITEM = "{index}", "{item}"
 
 
 class ImageKind(StrEnum):
-    """What the image of a job is: layers or a SIF in a registry, or a SIF file."""
+    """What the image of a job is: layers or a SIF in a registry, a SIF file, or only for here."""
 
     LAYERS = "docker"
     SIF_IN_REGISTRY = "oras"
     SIF_FILE = "sif"
+    HERE = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +46,15 @@ class JobImage:
     cuda: str | None = None
     plain_http: bool = False
 
+    def __post_init__(self) -> None:
+        if self.cuda is not None and not _CUDA.match(self.cuda):
+            raise ImageError(f"{self.place} says that it needs CUDA {self.cuda!r}: no version")
+
     @property
     def url(self) -> str:
         """As Apptainer and HTCondor name it."""
-        return self.place if self.kind is ImageKind.SIF_FILE else f"{self.kind}://{self.place}"
+        in_registry = self.kind in (ImageKind.LAYERS, ImageKind.SIF_IN_REGISTRY)
+        return f"{self.kind}://{self.place}" if in_registry else self.place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +71,13 @@ class Resources:
     gpus: int = 0
     gpu_memory: int | None = None
     gpu_capability: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.gpu_capability is not None and not _CAPABILITY.match(self.gpu_capability):
+            raise UsageError(
+                f"--gpu-capability {self.gpu_capability!r} is no compute capability",
+                hint="want two numbers, such as 8.0",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +101,7 @@ class JobSpec:
     ``items`` ``{item}`` for the item of that number. inputs: paths on the machine that
     submits, each brought into the job's directory by its last part. outputs: paths in the
     job's directory, which are brought back. env: variables besides the image's. after:
-    identifiers of jobs that must have ended well.
+    identifiers of jobs that must have ended well. mail: who is told of the end.
     """
 
     name: str
@@ -96,6 +115,7 @@ class JobSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     after: tuple[str, ...] = ()
+    mail: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -111,6 +131,19 @@ class JobSpec:
         texts = (*self.command, *self.env.values(), *self.inputs, *self.outputs)
         if any("\0" in text for text in texts):
             raise UsageError("a word of the command, or a path or variable, has a NUL byte")
+        # Python gives bytes of the command line that are no UTF-8 as halves of surrogate pairs.
+        if any("\ud800" <= each <= "\udfff" for text in texts for each in text):
+            raise UsageError("a word of the command, or a path or variable, is not in UTF-8")
+        if self.mail is not None and not _ADDRESS.match(self.mail):
+            raise UsageError(
+                f"--mail {self.mail!r} cannot be an address",
+                hint="want one, such as me@example.org",
+            )
+        if self.workdir is not None and not _is_directory(self.workdir):
+            raise UsageError(
+                f"--workdir {self.workdir!r} cannot be a directory in the image",
+                hint="want an absolute path",
+            )
         if any("\n" in item or "\0" in item for item in self.items):
             raise UsageError("an item cannot hold a line break")
         self._check_outputs()
@@ -127,6 +160,10 @@ class JobSpec:
                     f"output {path!r} is not in the job's directory",
                     hint="name a path relative to where the job starts",
                 )
+
+
+def _is_directory(path: str) -> bool:
+    return path.startswith("/") and path.isprintable() and ":" not in path
 
 
 def parse_tasks(text: str) -> Tasks:

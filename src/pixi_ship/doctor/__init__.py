@@ -1,0 +1,1 @@
+"""What a machine offers, asked without changing anything: a runtime, a cache, schedulers."""
