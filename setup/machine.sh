@@ -22,6 +22,9 @@ gcc:gcc,libc6-dev
 docker-registry:docker-registry
 openssl:openssl
 ip:iproute2
+ssh:openssh-client
+sshd:openssh-server
+rsync:rsync
 "
 
 # netavark lives outside PATH.
@@ -46,8 +49,8 @@ attempt() {
     # shellcheck disable=SC2086  # a list of words is meant
     apt-get -q -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >"$log" 2>&1
 }
-# The package docker-registry starts a service, now and at every boot; the tests run registries of
-# their own. Debian Policy, section 9.3.3: policy-rc.d answers 101 where no service may start.
+# The packages docker-registry and openssh-server start services, now and at every boot; the tests
+# run servers of their own. Debian Policy, section 9.3.3: policy-rc.d answers 101 where no service may start.
 policy=/usr/sbin/policy-rc.d
 ours=""
 log=$(mktemp)
@@ -63,6 +66,9 @@ attempt || { sleep 5; attempt; } || {
     echo "could not install:$missing" >&2
     exit 1
 }
-case " $missing " in
-*" docker-registry "*) update-rc.d docker-registry disable >/dev/null 2>&1 || true ;;
-esac
+# package:service
+for each in docker-registry:docker-registry openssh-server:ssh; do
+    case " $missing " in
+    *" ${each%%:*} "*) update-rc.d "${each#*:}" disable >/dev/null 2>&1 || true ;;
+    esac
+done

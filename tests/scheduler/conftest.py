@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixi_ship.job.spec import Tasks
-from pixi_ship.scheduler.command import Commands
+from pixi_ship.scheduler.command import LocalCommands
 from pixi_ship.scheduler.record import JobRecord, SchedulerName
 
 
@@ -32,8 +32,8 @@ class Programs:
         path.chmod(0o755)
 
     @property
-    def commands(self) -> Commands:
-        return Commands({"PATH": f"{self.folder}:/usr/bin:/bin"})
+    def commands(self) -> LocalCommands:
+        return LocalCommands({"PATH": f"{self.folder}:/usr/bin:/bin"})
 
 
 @pytest.fixture

@@ -190,3 +190,29 @@ def test_a_record_that_is_none(recorded: Recorded, text: str) -> None:
     (record.directory / "job.json").write_text(text)
     with pytest.raises(SchedulerError, match=r"job\.json"):
         read_record(record.directory)
+
+
+@pytest.mark.parametrize("numbers", ["1-9:4,12%2", "1,5,9,12"])
+def test_tasks_that_were_cancelled_before_they_began(
+    programs: Programs, slurm: Slurm, recorded: Recorded, numbers: str
+) -> None:
+    """They are one line, of the controller or of the accounts."""
+    record = recorded(SchedulerName.SLURM, Tasks(1, 12))
+    line = f"JobId=12 ArrayJobId=12 ArrayTaskId={numbers} JobState=CANCELLED ExitCode=0:0\n"
+    programs.add("scontrol", line)
+    assert _cancelled(slurm, record) == [1, 5, 9, 12]
+
+
+def test_tasks_that_the_accounts_know_as_cancelled(
+    programs: Programs, slurm: Slurm, recorded: Recorded
+) -> None:
+    record = recorded(SchedulerName.SLURM, Tasks(1, 12))
+    programs.add(
+        "sacct", "12_[1-9:4,12%2]|CANCELLED by 1000|0:0|None assigned\n12_2|COMPLETED|0:0|n1\n"
+    )
+    assert _cancelled(slurm, record) == [1, 5, 9, 12]
+    assert slurm.tasks(record)[1] == Task(2, State.DONE, 0, node="n1")
+
+
+def _cancelled(slurm: Slurm, record: JobRecord) -> list[int | None]:
+    return [task.index for task in slurm.tasks(record) if task.state is State.CANCELLED]

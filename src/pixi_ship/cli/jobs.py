@@ -6,20 +6,26 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from pixi_ship.cli.foreign_text import echo, print_foreign_json
+from pixi_ship.cli.foreign_text import echo, print_foreign_json, printable_errors
+from pixi_ship.cli.host_options import reached
 from pixi_ship.errors import SchedulerError, UsageError
-from pixi_ship.scheduler.command import Commands
+from pixi_ship.host.connection import HostError
+from pixi_ship.over_ssh import SchedulerOverSSH, log_of
+from pixi_ship.scheduler.command import Commands, LocalCommands
 from pixi_ship.scheduler.record import JobRecord, read_record
 from pixi_ship.scheduler.state import State, Task, exit_code_of
 from pixi_ship.submit import Scheduler, scheduler
 
 _MOST_SHOWN = 20  # tasks
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds between two questions
+_PATIENCE = 300.0  # seconds that a host may be out of reach: laptops sleep
 
 _directory = click.argument("directory", metavar="JOB", type=click.Path(path_type=Path))
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -30,8 +36,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON docume
 @_as_json
 def status_command(directory: Path, as_json: bool) -> None:
     """Show what the tasks of a job are doing; JOB is the directory that submit printed."""
-    record, driver = _opened(directory)
-    tasks = driver.tasks(record)
+    with _opened(directory) as (record, driver):
+        tasks = driver.tasks(record)
     if as_json:
         print_foreign_json(_json(record, tasks))
         return
@@ -48,13 +54,13 @@ def wait_command(directory: Path, as_json: bool, timeout: float | None) -> None:
     Of an array it is that of the first task that failed. A task that is held is waited for no
     longer, and counts as failed.
     """
-    record, driver = _opened(directory)
-    tasks: list[Task] = []
-    for tasks in _polled(record, driver, timeout):
-        if all(task.state.is_final or task.state is State.HELD for task in tasks):
-            break
-    else:
-        raise SchedulerError(f"{record.name} has not ended in {timeout:g} s")
+    with _opened(directory) as (record, driver):
+        tasks: list[Task] = []
+        for tasks in _polled(lambda: driver.tasks(record), timeout):
+            if all(task.state.is_final or task.state is State.HELD for task in tasks):
+                break
+        else:
+            raise SchedulerError(f"{record.name} has not ended in {timeout:g} s")
     if as_json:
         print_foreign_json(_json(record, tasks))
     else:
@@ -69,50 +75,60 @@ def wait_command(directory: Path, as_json: bool, timeout: float | None) -> None:
 @click.option("--stderr", is_flag=True, help="Standard error instead of standard output.")
 def logs_command(directory: Path, follow: bool, index: int | None, stderr: bool) -> None:
     """Print what a task wrote."""
-    record, driver = _opened(directory)
-    if index not in record.indices:
-        numbers = f"{record.indices[0]} to {record.indices[-1]}"
-        hint = f"give --task, {numbers}" if record.tasks else "the job is no array"
-        raise UsageError(f"{record.name} has no task {index}", hint=hint)
-    path = record.task_directory(index) / ("stderr.txt" if stderr else "stdout.txt")
-    if not follow:
-        _copy(path, 0)
-        return
-    at, place = 0, record.indices.index(index)
-    for tasks in _polled(record, driver, None):
-        at = _copy(path, at)
-        if tasks[place].state.is_final:
-            _copy(path, at)
-            return
+    with _opened(directory) as (record, driver):
+        _check_index(record, index)
+        log = _log(record, driver, index, "stderr.txt" if stderr else "stdout.txt")
+        if follow:
+            _follow(log, record, driver, record.indices.index(index))
+        else:
+            log.print()
 
 
 @click.command("cancel")
 @_directory
 def cancel_command(directory: Path) -> None:
     """Cancel the tasks of a job that have not ended."""
-    record, driver = _opened(directory)
-    driver.cancel(record)
+    with _opened(directory) as (record, driver):
+        driver.cancel(record)
 
 
 @click.command("fetch")
 @_directory
 def fetch_command(directory: Path) -> None:
-    """Bring the output of a job's ended tasks here, where the nodes keep it to themselves."""
-    record, driver = _opened(directory)
-    for index in driver.fetch(record):
-        click.echo(str(record.task_directory(index)))
+    """Bring the output of a job's ended tasks here, from nodes that keep it, or from its host."""
+    with _opened(directory) as (record, driver):
+        for index in driver.fetch(record):
+            click.echo(str(record.task_directory(index)))
 
 
-def _opened(directory: Path) -> tuple[JobRecord, Scheduler]:
+@contextmanager
+def _opened(directory: Path) -> Iterator[tuple[JobRecord, Scheduler]]:
+    """A job and its scheduler; errors in the block come out fit to print."""
     record = read_record(directory.absolute())
-    return record, scheduler(record.scheduler, Commands(os.environ))
+    with printable_errors():
+        if record.there is None:
+            yield record, scheduler(record.scheduler, LocalCommands(os.environ))
+        else:
+            driver = SchedulerOverSSH(record.scheduler, reached(record.there.host))
+            yield driver.resumed(record), driver
 
 
-def _polled(record: JobRecord, driver: Scheduler, timeout: float | None) -> Iterator[list[Task]]:
-    """The tasks again and again, less often the longer it takes."""
-    pause, started = _FIRST_PAUSE, time.monotonic()
+def _polled(ask: Callable[[], list[Task]], timeout: float | None) -> Iterator[list[Task]]:
+    """The tasks again and again, less often the longer it takes.
+
+    A host that answered once may be out of reach for some minutes.
+    """
+    pause, started, answered = _FIRST_PAUSE, time.monotonic(), None
     while True:
-        yield driver.tasks(record)
+        try:
+            tasks = ask()
+        except HostError as error:
+            if answered is None or time.monotonic() - answered > _PATIENCE:
+                raise
+            echo(f"{error}; asking again", err=True)
+        else:
+            answered = time.monotonic()
+            yield tasks
         left = None if timeout is None else timeout - (time.monotonic() - started)
         if left is not None and left <= 0:
             return
@@ -120,18 +136,47 @@ def _polled(record: JobRecord, driver: Scheduler, timeout: float | None) -> Iter
         pause = min(pause * 1.3, _LONGEST_PAUSE)
 
 
-def _copy(path: Path, at: int) -> int:
-    """Print a file from a place on; returns where it ends now."""
-    try:
-        with path.open("rb") as file:
-            file.seek(at)
-            while block := file.read(1 << 16):
-                sys.stdout.buffer.write(block)
-                at += len(block)
-    except FileNotFoundError:
-        return at  # nothing was written yet
-    sys.stdout.flush()
-    return at
+def _check_index(record: JobRecord, index: int | None) -> None:
+    if index not in record.indices:
+        numbers = f"{record.indices[0]} to {record.indices[-1]}"
+        hint = f"give --task, {numbers}" if record.tasks else "the job is no array"
+        raise UsageError(f"{record.name} has no task {index}", hint=hint)
+
+
+@dataclass(slots=True)
+class _Log:
+    """A file that grows, printed as far as it has come."""
+
+    commands: Commands
+    path: Path
+    at: int = 0
+
+    def print(self) -> None:
+        """Print what was written since."""
+        for block in self.commands.tail(self.path, self.at):
+            sys.stdout.buffer.write(block)
+            self.at += len(block)
+        sys.stdout.flush()
+
+
+def _log(record: JobRecord, driver: Scheduler, index: int | None, name: str) -> _Log:
+    path, is_there = log_of(record, index, name)
+    if is_there and isinstance(driver, SchedulerOverSSH):
+        return _Log(driver.commands, path)
+    return _Log(LocalCommands(os.environ), path)
+
+
+def _follow(log: _Log, record: JobRecord, driver: Scheduler, place: int) -> None:
+    """Print a log until the task at this place of the array has ended."""
+
+    def ask() -> list[Task]:
+        tasks = driver.tasks(record)
+        log.print()  # after that look: what an ended task wrote is all there
+        return tasks
+
+    for tasks in _polled(ask, None):
+        if tasks[place].state.is_final:
+            return
 
 
 def _json(record: JobRecord, tasks: list[Task]) -> dict[str, object]:
@@ -141,6 +186,8 @@ def _json(record: JobRecord, tasks: list[Task]) -> dict[str, object]:
         "name": record.name,
         "image": record.image,
         "directory": str(record.directory),
+        "host": record.there and record.there.host,
+        "remote_directory": record.there and record.there.directory,
         "tasks": [
             {
                 "index": task.index,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -24,14 +24,29 @@ class SchedulerName(StrEnum):
 
     SLURM = "slurm"
     HTCONDOR = "htcondor"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Where a job is that was submitted over SSH.
+
+    host: as ``ssh`` takes it. directory: the job's, absolute. inputs: the names of what was
+    copied there for it.
+    """
+
+    host: str
+    directory: str
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """A job that was submitted.
 
-    directory: where its files are. identifier: the scheduler's. outputs: what the job was to
-    leave. fetch: how to reach what is on the nodes (:class:`~pixi_ship.job.spec.JobFiles`).
+    directory: where its files are. identifier: the scheduler's; empty while a host has not
+    told it. outputs: what the job was to leave. fetch: how to reach what is on the nodes
+    (:class:`~pixi_ship.job.spec.JobFiles`). there: None for a scheduler of this machine.
     """
 
     directory: Path
@@ -42,6 +57,7 @@ class JobRecord:
     tasks: Tasks | None
     outputs: tuple[str, ...] = ()
     fetch: tuple[tuple[str, ...], str] | None = None
+    there: There | None = None
 
     @property
     def indices(self) -> list[int | None]:
@@ -66,6 +82,7 @@ class JobRecord:
             "tasks": tasks and {"first": tasks.first, "last": tasks.last, "step": tasks.step},
             "outputs": list(self.outputs),
             "fetch": self.fetch and {"words": list(self.fetch[0]), "directory": self.fetch[1]},
+            "there": self.there and asdict(self.there),
         }
         data = json.dumps(document, indent=2) + "\n"
         write_atomically(self.directory / _NAME, data.encode())
@@ -83,8 +100,9 @@ def read_record(directory: Path) -> JobRecord:
         scheduler = SchedulerName(found["scheduler"])
         identifier, name, image = (str(found[key]) for key in ("id", "name", "image"))
         outputs = tuple(str(row) for row in found["outputs"])
-        there = found["fetch"]
-        fetch = (tuple(map(str, there["words"])), str(there["directory"])) if there else None
+        nodes = found["fetch"]
+        fetch = (tuple(map(str, nodes["words"])), str(nodes["directory"])) if nodes else None
+        there = _there(found.get("there"))
     except OSError as error:
         raise SchedulerError(
             f"{directory} is no job's directory: {error.strerror or error}",
@@ -92,7 +110,17 @@ def read_record(directory: Path) -> JobRecord:
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SchedulerError(f"reading {path}: {error}") from error
-    return JobRecord(directory, scheduler, identifier, name, image, tasks, outputs, fetch)
+    return JobRecord(directory, scheduler, identifier, name, image, tasks, outputs, fetch, there)
+
+
+def _there(found: Mapping[str, object] | None) -> There | None:
+    """Raises KeyError and TypeError, as any document that is not as it should be."""
+    if found is None:
+        return None
+    inputs = found["inputs"]
+    if not isinstance(inputs, list):
+        raise TypeError("the inputs are no list")
+    return There(str(found["host"]), str(found["directory"]), tuple(map(str, inputs)))
 
 
 def remember_ended(record: JobRecord, tasks: Iterable[Task]) -> None:

@@ -19,6 +19,7 @@ from pixi_ship.scheduler.state import State, Task, ended
 _IDENTIFIER = re.compile(r"(\d+)(?:;\S+)?\s*\Z")  # sbatch --parsable: the job, and the cluster
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "RESIZING", "REQUEUE_HOLD"})
 _LEFT = ("stdout.txt", "stderr.txt", "exit-code")
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?(?::([1-9]\d{0,8}))?")
 _FIELDS = re.compile(r"(\w+)=(\S*)")
 
 
@@ -63,7 +64,7 @@ class Slurm:
         fetched: list[int | None] = []
         for task in self.tasks(record):
             here = record.task_directory(task.index)
-            if not task.state.is_final or not task.node or (here / "stdout.txt").exists():
+            if not task.state.is_final or not task.node or (here / _LEFT[0]).exists():
                 continue
             below = "" if task.index is None else f"/task-{task.index}"
             there = f"{above}/{record.identifier}{below}"
@@ -72,7 +73,8 @@ class Slurm:
                 f'cd "{there}" && for each in {names}; do test ! -e "$each" || echo "$each"; done'
             )
             on_node = (*words, "-w", task.node, "sh", "-c")
-            self._commands.unpack((*on_node, f"{pack} | tar -c --verbatim-files-from -T -"), here)
+            send = (*on_node, f"{pack} | tar -c --verbatim-files-from -T -")
+            self._commands.unpack(send, here, _LEFT[0])
             self._commands.attempt((*on_node, f'rm -rf "{there}"'))
             fetched.append(task.index)
         return fetched
@@ -101,12 +103,10 @@ class Slurm:
         tasks = {}
         for line in (said or "").splitlines():
             fields = dict(_FIELDS.findall(line))
-            number = fields.get("ArrayTaskId", "")
-            index = int(number) if record.tasks and number.isdigit() else None
+            state, code = fields.get("JobState", ""), fields.get("ExitCode", "")
             node = fields.get("BatchHost", "")
-            tasks[index] = _final(
-                index, fields.get("JobState", ""), fields.get("ExitCode", ""), node
-            )
+            for index in _indices(record, fields.get("ArrayTaskId", "")):
+                tasks[index] = _final(index, state, code, node)
         if not tasks:
             tasks = self._accounted(record)
         return {index: task for index, task in tasks.items() if task.state.is_final}
@@ -114,15 +114,25 @@ class Slurm:
     def _accounted(self, record: JobRecord) -> dict[int | None, Task]:
         words = ("sacct", "--noheader", "--parsable2", "--allocations", "--jobs")
         said = self._commands.attempt(
-            (*words, record.identifier, "--format", "JobID,State,ExitCode")
+            (*words, record.identifier, "--format", "JobID,State,ExitCode,NodeList")
         )
         tasks = {}
         for line in (said or "").splitlines():
             identifier, state, code, node = (*line.split("|"), "", "", "")[:4]
-            number = identifier.partition("_")[2]
-            index = int(number) if record.tasks and number.isdigit() else None
-            tasks[index] = _final(index, state, code, node)
+            node = "" if " " in node else node  # "None assigned"
+            for index in _indices(record, identifier.partition("_")[2]):
+                tasks[index] = _final(index, state, code, node)
         return tasks
+
+
+def _indices(record: JobRecord, text: str) -> list[int | None]:
+    """The tasks that a line is about: ``4``, or ``[1-9:4,12%2]`` of those that never began."""
+    if record.tasks is None:
+        return [None]
+    found: list[int | None] = []
+    for first, last, step in _RANGE.findall(text.partition("%")[0]):
+        found += range(int(first), min(int(last or first), record.tasks.last) + 1, int(step or 1))
+    return found
 
 
 def _live(state: str, reason: str) -> State:
