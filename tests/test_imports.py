@@ -42,6 +42,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "runtime": BASICS,
     "job": BASICS,
     "scheduler": BASICS | {"cache", "job"},
+    "host": BASICS | {"cache", "job", "scheduler"},
+    "targets": BASICS | {"job"},
     "sif": WAIST | {"tar_stream", "cache", "oci", "recipe", "squashfs"},
 }
 ENGINE = frozenset(ALLOWED)
@@ -50,20 +52,23 @@ BESIDE = {
     "attest": BASICS | {"lock", "workspace", "oci", "selection"},
     "statements": BASICS | {"attest", "cache", "oci", "selection"},
     "upkeep": BASICS | {"cache", "layering"},
+    "doctor": BASICS | {"cache", "job", "oci", "registry", "runtime"},
 }
 # From here on each may also import what stands above it in this list.
 STEPS = (
     *("selection", "layering", "bases", "delivery", "builder", "assembly", "build_record"),
-    *("ship", "convert", "pull", "run", "submit", "verify", "inspection"),
+    *("ship", "convert", "pull", "run", "submit", "over_ssh", "executor", "verify", "inspection"),
 )
 ALLOWED |= BESIDE
 ALLOWED |= {step: ENGINE | set(STEPS[:place]) for place, step in enumerate(STEPS)}
 ALLOWED["ship"] |= {"statements"}
 ALLOWED |= {
     "cli": ENGINE | set(STEPS) | set(BESIDE) | {""},
-    "": frozenset({"ship", "verify", "version"}),
+    "": frozenset({"executor", "ship", "verify", "version"}),
     "__main__": frozenset({"cli"}),
 }
+# The Python API is a surface as the command line is; one module of it looks around, and once.
+LOOKS_AROUND = "executor.surroundings"
 SURROUNDINGS = {
     ("os", "environ"),
     ("os", "getenv"),
@@ -163,7 +168,7 @@ def test_nothing_leads_round_the_waist(rooms: set[str], goals: set[str]) -> None
 def test_only_the_command_line_looks_at_its_surroundings() -> None:
     found = []
     for module, path in modules():
-        if room(module) == "cli":
+        if room(module) == "cli" or module == LOOKS_AROUND:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):

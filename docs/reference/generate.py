@@ -85,6 +85,8 @@ _KINDS = {"integer range": "N", "integer": "N", "text": "NAME"}
 def _range(option: click.Option) -> str:
     if not isinstance(option.type, click.IntRange):
         return ""
+    if option.type.max is None:
+        return f" At least {option.type.min}."
     return f" From {option.type.min} to {option.type.max}."
 
 

@@ -51,6 +51,14 @@ LAYERS = "layers"
 PACK = "pack"
 
 
+def usual_directory(environment: Mapping[str, str], home: Path) -> Path:
+    """Where the cache is: by PIXI_SHIP_CACHE_DIR, else below XDG_CACHE_HOME."""
+    if chosen := environment.get("PIXI_SHIP_CACHE_DIR"):
+        return Path(chosen)
+    kept = environment.get("XDG_CACHE_HOME")
+    return (Path(kept) if kept else home / ".cache") / "pixi-ship"
+
+
 class Cache:
     """A cache directory; made when first written to."""
 

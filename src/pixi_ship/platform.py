@@ -44,6 +44,15 @@ def is_shippable(subdir: str) -> bool:
     return subdir in _PLATFORMS
 
 
+def platform_of_machine(machine: str) -> str:
+    """The conda subdir of what runs on a machine, as uname(2) names it.
+
+    On a Mac that is a virtual machine of the same processor; ``linux-64`` for what is not known.
+    """
+    name = {"x86_64": "linux-64", "arm64": "linux-aarch64"}.get(machine, f"linux-{machine}")
+    return name if is_shippable(name) else "linux-64"
+
+
 def platform_of(subdir: str) -> Platform:
     """The platform of a conda subdir; raises UsageError where no image can be made for it."""
     try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from pixi_ship.errors import ImageError, SchedulerError, UsageError
+from pixi_ship.errors import ImageError, PixiShipError, SchedulerError, UsageError
 from pixi_ship.job.htcondor import render_htcondor
+from pixi_ship.job.local import Start, render_local
 from pixi_ship.job.site import Site
 from pixi_ship.job.slurm import render_slurm
 from pixi_ship.job.spec import ImageKind, JobFiles, JobImage, JobSpec
@@ -18,9 +21,11 @@ from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.oci.stored import parsed
 from pixi_ship.platform import Platform
 from pixi_ship.registry.registries import Registries
+from pixi_ship.scheduler import supervisor
 from pixi_ship.scheduler.command import Commands
 from pixi_ship.scheduler.htcondor import HTCondor
-from pixi_ship.scheduler.record import JobRecord, SchedulerName
+from pixi_ship.scheduler.local import Local
+from pixi_ship.scheduler.record import JobRecord, SchedulerName, There
 from pixi_ship.scheduler.slurm import Slurm
 from pixi_ship.scheduler.state import Task
 from pixi_ship.sif.file import SifFile, read_sif, read_sif_from
@@ -48,7 +53,12 @@ class Scheduler(Protocol):
 
 def scheduler(name: SchedulerName, commands: Commands) -> Scheduler:
     """The driver of a scheduler."""
-    return Slurm(commands) if name is SchedulerName.SLURM else HTCondor(commands)
+    drivers: dict[SchedulerName, Callable[[Commands], Scheduler]] = {
+        SchedulerName.SLURM: Slurm,
+        SchedulerName.HTCONDOR: HTCondor,
+        SchedulerName.LOCAL: Local,
+    }
+    return drivers[name](commands)
 
 
 def job_image(reference: Reference, platform: Platform, registries: Registries) -> JobImage:
@@ -89,8 +99,18 @@ def _cuda(sif: SifFile) -> str | None:
     return str(found)
 
 
-def render(name: SchedulerName, job: JobSpec, site: Site, directory: Path) -> JobFiles:
-    """The files of a job; raises UsageError for what the scheduler, or the site, cannot do."""
+def render(
+    name: SchedulerName, job: JobSpec, site: Site, directory: Path, start: Start | None = None
+) -> JobFiles:
+    """The files of a job; raises UsageError for what the scheduler, or the site, cannot do.
+
+    start: for a job on this machine, how it is started, which raises PixiShipError.
+    """
+    if name is SchedulerName.LOCAL:
+        if start is None:
+            raise UsageError("local jobs are for this machine alone")
+        words = (sys.executable, "-I", str(Path(supervisor.__file__)))
+        return render_local(job, str(directory), start(job, str(directory)), words)
     if name is SchedulerName.HTCONDOR:
         return render_htcondor(job, site, str(directory))
     packed = b"" if site.shared else packed_inputs(job.inputs)
@@ -109,6 +129,10 @@ def packed_inputs(paths: Sequence[str]) -> bytes:
     return buffer.getvalue()
 
 
+Fill = Callable[[JobSpec, Path], JobSpec]
+"""Puts what else a job needs into its directory, and says what the job is then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """A job that the scheduler took, and its files."""
@@ -118,34 +142,50 @@ class Submitted:
 
 
 def submit(
-    name: SchedulerName, job: JobSpec, site: Site, above: Path, commands: Commands
+    name: SchedulerName,
+    job: JobSpec,
+    site: Site,
+    above: Path,
+    commands: Commands,
+    *,
+    start: Start | None = None,
+    fill: Fill | None = None,
 ) -> Submitted:
     """Write a job's files into a new directory in ``above``, and submit them.
 
-    Where the scheduler refuses, the files stay for who wants to see why. Raises UsageError,
-    SchedulerError.
+    start: as for :func:`render`. Where the scheduler refuses, the files stay for who wants to
+    see why. Raises PixiShipError.
     """
-    directory = _new_directory(above, job.name)
+    directory = new_directory(above, job.name)
     try:
-        files = render(name, job, site, directory)
-    except UsageError:
-        directory.rmdir()  # it is empty, and nobody asked for it
+        job = fill(job, directory) if fill else job
+        files = render(name, job, site, directory, start)
+    except PixiShipError:
+        shutil.rmtree(directory)  # nobody asked for it
         raise
-    for file, text in files.files.items():
-        path = directory / file
-        path.write_text(text, "utf-8")
-        path.chmod(0o755 if file.endswith(".sh") else 0o644)
-    record = JobRecord(
-        directory, name, "", job.name, job.image.url, job.tasks, job.outputs, files.fetch
-    )
-    for index in record.indices:
-        record.task_directory(index).mkdir(exist_ok=True)
+    record = written(name, job, files, directory)
     record = replace(record, identifier=scheduler(name, commands).submit(directory, files))
     record.save()
     return Submitted(record, files)
 
 
-def _new_directory(above: Path, name: str) -> Path:
+def written(
+    name: SchedulerName, job: JobSpec, files: JobFiles, directory: Path, there: There | None = None
+) -> JobRecord:
+    """Write a job's files and make its tasks' directories; the record of it, not saved yet."""
+    for file, text in files.files.items():
+        path = directory / file
+        path.write_text(text, "utf-8")
+        path.chmod(0o755 if file.endswith(".sh") else 0o644)
+    image, outputs = job.image.url, job.outputs
+    record = JobRecord(directory, name, "", job.name, image, job.tasks, outputs, files.fetch, there)
+    for index in record.indices:
+        record.task_directory(index).mkdir(exist_ok=True)
+    return record
+
+
+def new_directory(above: Path, name: str) -> Path:
+    """Make a directory for a job; raises SchedulerError."""
     for number in range(1, _MOST_DIRECTORIES):
         path = (above / f"{name}-{number}").absolute()
         try:

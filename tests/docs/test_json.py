@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,12 +164,51 @@ def _run_jobs(documents: Documents, shop: Shop, monkeypatch: pytest.MonkeyPatch)
     more = ("--array", "0-1", "--gpus", "1", "--gpu-memory", "8G")
     documents.run(*words, *more, "--dry-run", "--", "true", title="`submit --dry-run`")
     documents.run(*words, *more, "--", "true")
+    documents.run("render", "nextflow", words[2], *more, "--", "true")
+    _look_for_schedulers(documents, programs)
     (job,) = jobs.iterdir()
     (job / "task-0" / "exit-code").write_text("3\n")
     documents.run("status", job)
     (programs / "squeue").write_text("#!/bin/sh\nexit 1\n")
     (job / "task-1" / "exit-code").write_text("0\n")
     documents.run("wait", job, status=3)
+    _run_job_over_ssh(documents, shop, monkeypatch)
+
+
+def _run_job_over_ssh(documents: Documents, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host that is this machine, by an ssh that runs what it is given; nothing is copied."""
+    programs, jobs = shop.tiny.root / "programs", shop.tiny.root / "over-ssh"
+    ssh = 'until [ "$1" = cluster ]; do [ "$1" != -O ] || exit 0; shift; done; shift; exec "$@"'
+    for name, text in (("ssh", ssh), ("rsync", "exit 0")):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    words = ("submit", "slurm", f"{shop.repository('lab/fit')}:2", "--jobs", jobs)
+    there = ("--host", "cluster", "--remote-jobs", shop.tiny.root / "there")
+    with tempfile.TemporaryDirectory(dir="/tmp") as sockets:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", sockets)
+        documents.run(*words, *there, "--dry-run", "--", "true", title="`submit --dry-run`")
+        documents.run(*words, *there, "--", "true")
+        (job,) = jobs.iterdir()
+        (job / "exit-code").write_text("0\n")
+        documents.run("status", job)
+        documents.run("wait", job)
+
+
+def _look_for_schedulers(documents: Documents, programs: Path) -> None:
+    """Where there are none, and where there are both."""
+    documents.run("doctor")
+    data = Path(__file__).parents[1] / "doctor" / "data"
+    row = "gpu*|up|1-00:00:00|n/a|64|515000|0|gpu:a100:4|12|a100"
+    for name, text in (
+        ("sinfo", f'case "$1" in -*version) echo slurm 26.05.5 ;; *) echo "{row}" ;; esac'),
+        ("sacctmgr", f"cat {data}/default-account.txt"),
+        ("scontrol", f"cat {data}/config.txt"),
+        ("condor_version", f"cat {data}/condor-version.txt"),
+        ("condor_status", f"cat {data}/condor-status.json"),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    documents.run("doctor", "--site")
 
 
 def _push_base(shop: Shop, reference: str, version: str) -> None:

@@ -12,6 +12,7 @@ from pixi_ship.cli.build import build_command
 from pixi_ship.cli.cache import cache_group
 from pixi_ship.cli.convert import convert_command
 from pixi_ship.cli.diff import diff_command
+from pixi_ship.cli.doctor import doctor_command
 from pixi_ship.cli.inspect import inspect_command
 from pixi_ship.cli.jobs import (
     cancel_command,
@@ -23,6 +24,7 @@ from pixi_ship.cli.jobs import (
 from pixi_ship.cli.ls import ls_command
 from pixi_ship.cli.plan import plan_command
 from pixi_ship.cli.pull import pull_command
+from pixi_ship.cli.render import render_command
 from pixi_ship.cli.run import run_command
 from pixi_ship.cli.submit import submit_command
 from pixi_ship.cli.verify import verify_command
@@ -39,9 +41,9 @@ def cli() -> None:
 for _command in (
     *(plan_command, build_command, convert_command, pull_command, run_command),
     *(submit_command, status_command, wait_command, logs_command, fetch_command),
-    cancel_command,
+    *(cancel_command, render_command),
     *(verify_command, inspect_command, diff_command, ls_command),
-    cache_group,
+    *(cache_group, doctor_command),
 ):
     cli.add_command(_command)
 

@@ -15,7 +15,7 @@ from pixi_ship.cli.image_options import ImageOptions, opened_registries
 from pixi_ship.cli.options import DEFAULT_PLATFORM
 from pixi_ship.errors import UsageError
 from pixi_ship.job.quantity import parse_bytes, parse_time
-from pixi_ship.job.site import Site, read_site
+from pixi_ship.job.site import PROFILE, Site, read_site, usual_profiles
 from pixi_ship.job.spec import JobImage, JobSpec, Resources, Tasks, parse_tasks
 from pixi_ship.oci.reference import Transport, parse_reference
 from pixi_ship.platform import platform_of
@@ -24,7 +24,6 @@ from pixi_ship.submit import job_image
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_PROFILE = "pixi-ship-site.toml"
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -46,6 +45,7 @@ class JobOptions(TypedDict):
     name: str | None
     workdir: str | None
     after: tuple[str, ...]
+    mail: str | None
     profiles: tuple[Path, ...]
     platform: str
 
@@ -87,6 +87,7 @@ _OPTIONS = (
     click.option("--name", help="What the job is called.  [default: the image's name]"),
     click.option("--workdir", metavar="DIR", help="Where the job's directory is in the image."),
     click.option("--after", metavar="ID", multiple=True, help="Job that must have ended well."),
+    click.option("--mail", metavar="ADDRESS", help="Who gets a mail when the job has ended."),
     click.option(
         "--site",
         "profiles",
@@ -94,7 +95,7 @@ _OPTIONS = (
         type=_PATH,
         multiple=True,
         help=f"Profile of the site, over /etc/pixi-ship/site.toml, ~/.config/pixi-ship/site.toml "
-        f"and {_PROFILE} here.",
+        f"and {PROFILE} here.",
     ),
     click.option("--platform", default=DEFAULT_PLATFORM, show_default=True, help="Of the nodes."),
 )
@@ -112,13 +113,17 @@ def job_options(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def described_job(
-    text: str, command: tuple[str, ...], given: DescribedOptions
+    text: str, command: tuple[str, ...], given: DescribedOptions, image: JobImage | None = None
 ) -> tuple[JobSpec, Site]:
-    """What the command line says of a job in the image REF, and the site's profile."""
+    """What the command line says of a job in the image REF, and the site's profile.
+
+    image: what REF is, where somebody has looked.
+    """
     reference = parse_reference(text)
     site = read_site(_profiles(given["profiles"]))
-    with opened_registries(given) as registries:
-        image = job_image(reference, platform_of(given["platform"]), registries)
+    if image is None:
+        with opened_registries(given) as registries:
+            image = job_image(reference, platform_of(given["platform"]), registries)
     image = replace(image, plain_http=bool(given["plain_http"]))
     path = Path(reference.path)
     usual = path.stem if reference.transport is Transport.SIF else path.name
@@ -127,10 +132,7 @@ def described_job(
 
 def _profiles(named: tuple[Path, ...]) -> list[Path]:
     """Profiles from the widest to the narrowest; those that are named must be there."""
-    config = os.environ.get("XDG_CONFIG_HOME")
-    home = Path(config) if config else Path.home() / ".config"
-    usual = (Path("/etc/pixi-ship/site.toml"), home / "pixi-ship" / "site.toml", Path(_PROFILE))
-    return [*(path for path in usual if path.is_file()), *named]
+    return [*usual_profiles(os.environ, Path.home(), Path()), *named]
 
 
 def _job_spec(image: JobImage, command: tuple[str, ...], usual: str, given: JobOptions) -> JobSpec:
@@ -152,6 +154,7 @@ def _job_spec(image: JobImage, command: tuple[str, ...], usual: str, given: JobO
         env=_variables(given["env"], os.environ),
         workdir=given["workdir"],
         after=given["after"],
+        mail=given["mail"],
     )
 
 

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from pixi_ship.cache import Cache
+from pixi_ship.cache import Cache, usual_directory
 from pixi_ship.cli.registry_options import (
     RegistryOptions,
     registry_options,
@@ -23,7 +23,7 @@ from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
 from pixi_ship.oci.reference import Reference, Transport, parse_reference
-from pixi_ship.platform import is_shippable
+from pixi_ship.platform import platform_of_machine
 from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.registries import Registries
@@ -270,13 +270,8 @@ def cores() -> int:
 
 
 def cache_directory(given: Path | None) -> Path:
-    """Where the cache is: as given, else by PIXI_SHIP_CACHE_DIR, else below XDG_CACHE_HOME."""
-    if given is not None:
-        return given
-    if chosen := os.environ.get("PIXI_SHIP_CACHE_DIR"):
-        return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "pixi-ship"
+    """Where the cache is: as given, else the usual place."""
+    return usual_directory(os.environ, Path.home()) if given is None else given
 
 
 def _compression(text: str) -> Compression:
@@ -298,10 +293,8 @@ def _squashfs(text: str) -> SquashfsCompression:
 
 
 def platform_here() -> str:
-    """The platform of what runs here; on a Mac that is a virtual machine of the same processor."""
-    machine = os.uname().machine
-    name = {"x86_64": "linux-64", "arm64": "linux-aarch64"}.get(machine, f"linux-{machine}")
-    return name if is_shippable(name) else DEFAULT_PLATFORM
+    """The platform of what runs here."""
+    return platform_of_machine(os.uname().machine)
 
 
 def squashfs_warnings(compression: SquashfsCompression) -> list[str]:

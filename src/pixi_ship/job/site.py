@@ -27,6 +27,9 @@ import tomli
 
 from pixi_ship.errors import UsageError
 
+PROFILE = "pixi-ship-site.toml"
+"""The profile of a directory that jobs are submitted from."""
+
 OWN_IMAGES = "${TMPDIR:-/tmp}/pixi-ship-images-$(id -u)"
 """Where images of a user are, unless the site names a directory."""
 
@@ -48,9 +51,9 @@ class Site:
     images: directory on each node's own disk for images; keep_layers: keep layers there too,
     beside the files that Apptainer makes of them, so that the next version needs few others.
     scratch: the directory for jobs, where nodes do not see the one that they are submitted from
-    (shared). ``sh`` expands variables in images and scratch. lines: of shell, before the command. options: further ones of sbatch, by name.
-    attributes and commands: of a submit file. common_image: the pool keeps the image of a job
-    for the next (HTCondor 25).
+    (shared). ``sh`` expands variables in images and scratch. lines: of shell, before the
+    command. options: further ones of sbatch, by name. attributes and commands: of a submit
+    file. common_image: the pool keeps the image of a job for the next (HTCondor 25).
     """
 
     partition: str | None = None
@@ -69,6 +72,14 @@ class Site:
     attributes: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
     common_image: bool = False
+
+
+def usual_profiles(environment: Mapping[str, str], home: Path, directory: Path) -> list[Path]:
+    """The profiles of machine, user and directory that are there, the widest first."""
+    config = environment.get("XDG_CONFIG_HOME")
+    own = (Path(config) if config else home / ".config") / "pixi-ship" / "site.toml"
+    usual = (Path("/etc/pixi-ship/site.toml"), own, directory / PROFILE)
+    return [path for path in usual if path.is_file()]
 
 
 def read_site(paths: Sequence[Path]) -> Site:

@@ -1,0 +1,68 @@
+"""What each job of an executor asks for, in the words of the command line's options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from pixi_ship.errors import UsageError
+from pixi_ship.job.quantity import parse_bytes, parse_time
+from pixi_ship.job.spec import Resources
+
+
+class Parameters(TypedDict, total=False):
+    """Parameters of jobs, by name.
+
+    name: what jobs are called; by itself as the function. memory, disk, gpu_memory: such as
+    ``8G``. time: such as ``2h30m``. env: variables besides the image's. inputs: files and
+    directories brought to where a job runs. outputs: relative paths brought back from there.
+    workdir: where the job's directory is in the image. after: jobs that must have ended well.
+    at_once: tasks of an array that may run at the same time.
+    """
+
+    name: str | None
+    cpus: int
+    memory: str | None
+    disk: str | None
+    time: str | None
+    gpus: int
+    gpu_memory: str | None
+    gpu_capability: str | None
+    env: Mapping[str, str]
+    inputs: Sequence[str | Path]
+    outputs: Sequence[str]
+    workdir: str | None
+    after: Sequence[str]
+    at_once: int | None
+
+
+def check_names(given: Mapping[str, object]) -> None:
+    """Raise UsageError for a name that no parameter has."""
+    known = Parameters.__annotations__
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"jobs have no parameter {name!r}", hint=f"they have {', '.join(known)}"
+            )
+
+
+def resources(given: Parameters) -> Resources:
+    """What each task may use; raises UsageError for what is no amount."""
+    cpus, gpus, time = given.get("cpus", 1), given.get("gpus", 0), given.get("time")
+    for name, number, least in (("cpus", cpus, 1), ("gpus", gpus, 0)):
+        if not isinstance(number, int) or number < least:
+            raise UsageError(f"{name} is {number!r}, want a number from {least} on")
+    return Resources(
+        cpus=cpus,
+        memory=_size("memory", given.get("memory")),
+        disk=_size("disk", given.get("disk")),
+        time=parse_time(time, "time") if time else None,
+        gpus=gpus,
+        gpu_memory=_size("gpu_memory", given.get("gpu_memory")),
+        gpu_capability=given.get("gpu_capability"),
+    )
+
+
+def _size(name: str, text: str | None) -> int | None:
+    return parse_bytes(text, name) if text else None
