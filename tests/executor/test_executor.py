@@ -201,6 +201,18 @@ def test_parameters(make: MakeExecutor, study: ModuleType) -> None:
         ({"time": "60"}, "time '60' is no duration"),
         ({"cpus": 0}, "cpus is 0"),
         ({"gpus": -1}, "gpus is -1"),
+        ({"at_once": 0}, "at_once is 0"),
+        ({"at_once": -1}, "at_once is -1"),
+        ({"time": 60}, "time is 60, want text"),
+        ({"memory": 8}, "memory is 8, want text"),
+        ({"gpu_capability": 8.0}, r"gpu_capability is 8\.0, want text"),
+        ({"outputs": "out.txt"}, r"outputs is 'out\.txt', want a list"),
+        ({"inputs": "in.txt"}, r"inputs is 'in\.txt', want a list"),
+        ({"inputs": Path("in.txt")}, "want a list"),
+        ({"after": "12"}, "after is '12', want a list"),
+        ({"after": [12]}, r"after is \[12\], want a list"),
+        ({"env": {"A": 1}}, "env is no mapping of text to text"),
+        ({"env": ["A"]}, "env is no mapping of text to text"),
     ):
         with pytest.raises(UsageError, match=words):
             executor.update_parameters(**wrong)
@@ -215,6 +227,8 @@ def test_parameters(make: MakeExecutor, study: ModuleType) -> None:
         ({"image": "image"}, "image"),
         ({"host": "login"}, "for this machine alone"),
         ({"site": ["none.toml"]}, "none.toml"),
+        ({"site": "none.toml"}, r"site is 'none\.toml', want a list"),
+        ({"code": "study.py"}, r"code is 'study\.py', want a list"),
     ],
 )
 def test_what_an_executor_cannot_be(make: MakeExecutor, given: Any, words: str) -> None:
@@ -331,6 +345,14 @@ def test_what_cannot_be_loaded(make: MakeExecutor, study: ModuleType, tmp_path: 
     one.wait(LIMIT)
     relative = one.directory.relative_to(tmp_path)
     assert Job.load(relative).result() == "1"
+
+
+def test_a_log_of_its_own(make: MakeExecutor, study: ModuleType) -> None:
+    """Functions write logs that are named as they are."""
+    job = make(name="train").submit(study.write, "train.log", "epoch 1\n")
+    assert job.result(LIMIT) == "train.log"
+    assert (job.directory / "train.log").read_text() == "epoch 1\n"
+    assert job.state is State.DONE
 
 
 def test_only_its_own_directory_is_read(make: MakeExecutor, study: ModuleType) -> None:

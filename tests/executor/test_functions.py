@@ -108,6 +108,9 @@ def test_the_running_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert running_script(Path("/nowhere")) == MainModule(file=tmp_path / "fit.py")
     main_module(monkeypatch, __file__="fit.py")
     assert running_script(tmp_path) == MainModule(file=tmp_path / "fit.py")
+    directory = SimpleNamespace(name="__main__")  # python DIRECTORY, which has a __main__.py
+    main_module(monkeypatch, __spec__=directory, __file__="fit.py")
+    assert running_script(tmp_path) == MainModule(file=tmp_path / "fit.py")
     main_module(monkeypatch, __spec__=SimpleNamespace(name="study.fit"))
     assert running_script(tmp_path) == MainModule(module="study.fit")
 

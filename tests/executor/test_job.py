@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pixi_ship.errors import SchedulerError
 from pixi_ship.executor import Job, JobFailed
 from pixi_ship.executor import job as module
 from pixi_ship.executor.job import Submission
@@ -170,8 +171,22 @@ def test_jobs_without_a_result(
         job.result()
     error = caught.value
     assert (error.state, error.status, error.reason) == (state, code, reason)
-    assert job.exception() is error
+    assert (job.exception() is error) == (state is State.FAILED)
     assert driver.fetched > 0, "it may lie on a node"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.state, copy.status) == (str(error), state, code)
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.LOST])
+def test_a_job_that_goes_on(recorded: Recorded, state: State) -> None:
+    """Somebody released it, or the scheduler is there again."""
+    record = recorded(SchedulerName.SLURM)
+    driver = Driver(one(state))
+    job = Job[int](Submission(record, driver))
+    assert isinstance(job.exception(), JobFailed)
+    (record.directory / RESULT).write_bytes(DONE)
+    driver.answers = [one(State.RUNNING), one(State.DONE, 0)]
+    assert job.result() == 7
 
 
 def test_the_end_of_stderr(recorded: Recorded) -> None:
@@ -184,6 +199,21 @@ def test_the_end_of_stderr(recorded: Recorded) -> None:
     assert error.stderr.splitlines()[0] == "line 80"
     assert error.stderr.splitlines()[-1] == " [31mred"
     assert "\x1b" not in str(error)
+    with (record.directory / "stderr.txt").open("ab") as file:
+        file.truncate(1 << 40)  # more than fits into memory
+        file.seek(0, 2)
+        file.write("\nthe é end\n".encode())
+    error = Job[int](Submission(record, Driver(one(State.FAILED, 9)))).exception()
+    assert isinstance(error, JobFailed)
+    assert error.stderr.splitlines()[-1] == "the é end"
+
+
+def test_output_that_cannot_be_read(recorded: Recorded) -> None:
+    record = recorded(SchedulerName.SLURM)
+    (record.directory / "stdout.txt").mkdir()
+    job = Job[int](Submission(record, Driver(one(State.DONE, 0))))
+    with pytest.raises(SchedulerError, match=r"reading .*stdout\.txt: Is a directory"):
+        job.stdout()
 
 
 def test_what_lies_on_a_node_is_brought(recorded: Recorded) -> None:

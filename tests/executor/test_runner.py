@@ -5,7 +5,9 @@ and whatever lies in its place is told apart from a result.
 from __future__ import annotations
 
 import ast
+import errno
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 
 from pixi_ship.errors import SchedulerError, UsageError
-from pixi_ship.executor import runner
+from pixi_ship.executor import runner, stand_in
 from pixi_ship.executor.failure import FunctionFailed, RemoteTraceback
 from pixi_ship.executor.function import FunctionName, MainModule
 from pixi_ship.executor.outcome import Outcome, read_outcome
@@ -26,15 +28,16 @@ from pixi_ship.job.spec import ImageKind, JobImage, JobSpec
 
 from .conftest import STUDY
 
-SOURCE = Path(runner.__file__)
+SOURCES = [Path(runner.__file__), Path(stand_in.__file__)]
 JOB = JobSpec(name="x", command=("x",), image=JobImage(ImageKind.HERE, "x"))
 
 
-def test_old_pythons_read_it() -> None:
-    ast.parse(SOURCE.read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("source", SOURCES)
+def test_old_pythons_read_it(source: Path) -> None:
+    ast.parse(source.read_text(), feature_version=(3, 8))
     roots = {
         (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in ast.walk(ast.parse(SOURCE.read_text()))
+        for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     assert {root.partition(".")[0] for root in roots} <= {*sys.stdlib_module_names}
@@ -128,15 +131,58 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
 def test_a_module_that_names_pixi_ship(tmp_path: Path) -> None:
     """It can be loaded where there is none; using it tells why it cannot be used."""
     code = (
-        "import pixi_ship\nfrom pixi_ship import Executor, Job\n"
+        "import pixi_ship\nimport pixi_ship.errors\nfrom pixi_ship import Executor, Job\n"
+        "from pixi_ship.errors import PixiShipError\n"
         "def f(use: 'Job[int]', also: Job[int] | None = None) -> 'Job[int]':\n"
         "    try:\n        return Executor('local') if use else 7\n"
-        "    except pixi_ship.JobFailed:\n        raise\n"
+        "    except (pixi_ship.JobFailed, pixi_ship.errors.UsageError, PixiShipError):\n"
+        "        raise\n"
     )
     task = travelling(tmp_path, code, ("f", (0,)), ("f", (1,)))
     assert (call(task, "0", python="/usr/bin/python3"), outcome(task).value) == (0, 7)
     assert call(task, "1", python="/usr/bin/python3") == 1
     assert "pixi_ship is not in the image" in str(outcome(task).error)
+
+
+POOL = """\
+import multiprocessing
+import pixi_ship
+
+def square(number):
+    return number * number
+
+def f(method):
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        return pool.map_async(square, [2, 3]).get(timeout=60)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+@pytest.mark.parametrize("main", ["file", "module", None])
+def test_a_function_that_starts_processes(tmp_path: Path, method: str, main: str | None) -> None:
+    """They load the script as the job did, with no pixi-ship in the image."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "fit.py").write_text(f"from . import __name__ as above\n{POOL}")
+    (tmp_path / "fit.py").write_text(POOL)
+    script = {
+        "file": MainModule(file=tmp_path / "fit.py"),
+        "module": MainModule(module="package.fit"),
+    }
+    function = FunctionName("__main__" if main else "package.fit", "f")
+    bundle = Sent((call_of(function, (method,), {}, 4),), (package,), script.get(main or ""), 4, "")
+    (place,) = map(Path, bundle.fill(JOB, tmp_path / "job").inputs)
+    shutil.copytree(place, tmp_path / "task" / place.name)
+    assert call(tmp_path / "task", python="/usr/bin/python3") == 0
+    assert outcome(tmp_path / "task").value == [4, 9]
+
+
+def test_a_function_that_closes_its_stderr(tmp_path: Path) -> None:
+    code = "import sys\ndef f():\n    sys.stderr.close()\n    raise KeyError(7)\n"
+    task = travelling(tmp_path, code, ("f", ()))
+    assert call(task) == 1
+    assert isinstance(outcome(task).error, KeyError)
 
 
 @pytest.mark.parametrize(
@@ -206,3 +252,30 @@ def test_code(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             Sent((), wrong, main, 4, "python").fill(JOB, tmp_path / words[:4])
+
+
+def test_code_that_cannot_be_copied(tmp_path: Path) -> None:
+    """Of a directory with the jobs in it there would be no end."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "gone").symlink_to("nowhere")
+    for number, (path, words) in enumerate(
+        (
+            (tmp_path, "holds the jobs too"),
+            (tmp_path / "..", "has no name to be found by"),
+            (Path("/"), "has no name to be found by"),
+            (package, "^sending code along: .*/package/gone: "),
+        )
+    ):
+        with pytest.raises(UsageError, match=words) as caught:
+            Sent((), (path,), None, 4, "python").fill(JOB, tmp_path / f"job-{number}")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, text: str, encoding: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UsageError, match=r"sending code along: .*/job/sent/.*: No space left"):
+        Sent((), (), None, 4, "python").fill(JOB, tmp_path / "job")

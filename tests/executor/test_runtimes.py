@@ -175,7 +175,7 @@ def test_a_dry_run_starts_nothing(runner: Runner, numpy_image: str, tmp_path: Pa
     done = ship(runner, tmp_path, "submit", "local", numpy_image, *common, "--", "true")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("==> fit.sh <==\n#!/bin/sh\n")
-    assert done.stdout.splitlines()[-1].endswith("fit.sh fit.log")
+    assert done.stdout.splitlines()[-1].endswith("fit.sh fit.supervisor.log")
     assert not (tmp_path / "jobs").exists()
 
 

@@ -4,6 +4,7 @@ end when told to and nothing of them stays, and that what was killed is not said
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from pixi_ship.errors import SchedulerError, UsageError
 from pixi_ship.job.local import LocalStart, render_local
 from pixi_ship.job.site import Site
 from pixi_ship.job.spec import ImageKind, JobImage, JobSpec, Resources, Tasks
+from pixi_ship.scheduler import supervisor
 from pixi_ship.scheduler.command import LocalCommands
 from pixi_ship.scheduler.local import Local
 from pixi_ship.scheduler.record import JobRecord, SchedulerName, read_record
@@ -144,7 +146,7 @@ def test_how_many_at_once_by_itself() -> None:
     def words(**given: Any) -> str:
         return " ".join(render_local(spec("x", **given), "/j", START, ()).submit)
 
-    assert words(tasks=Tasks(0, 9)) == "--tasks 0:9:1 --cpus 1 fit.sh fit.log"
+    assert words(tasks=Tasks(0, 9)) == "--tasks 0:9:1 --cpus 1 fit.sh fit.supervisor.log"
     assert "--at-once 1 " in words(tasks=Tasks(0, 9), resources=Resources(gpus=1))
     assert "--at-once 4 --time 60" in words(
         tasks=Tasks(0, 9, 1, 4), resources=Resources(gpus=1, cpus=2, time=60)
@@ -207,14 +209,16 @@ def test_nothing_stays_of_a_job_that_ended(here: Here) -> None:
 def test_cancel_one_task(here: Here) -> None:
     record = here.submit(spec("sh", "-c", ESCAPE, tasks=Tasks(0, 3, 1, 2)))
     numbers(record.directory / "pids", 6)
-    for index in (3, 0):
-        Local(COMMANDS).cancel(replace(record, identifier=f"{record.identifier}_{index}"))
+    Local(COMMANDS).cancel(replace(record, identifier=f"{record.identifier}_3"))
+    until(lambda: tasks(record)[3].state is State.CANCELLED)
+    assert {task.state for task in tasks(record)[:2]} == {State.RUNNING}, "nobody waits for these"
+    Local(COMMANDS).cancel(replace(record, identifier=f"{record.identifier}_0"))
     numbers(record.directory / "pids", 9)  # task 2 has the free place
     until(lambda: tasks(record)[0].state.is_final)
     assert [task.state for task in tasks(record)][:3] == [
         *(State.CANCELLED, State.RUNNING, State.RUNNING)
     ]
-    pid = json.loads((record.directory / "fit.log").read_text().splitlines()[0])["pid"]
+    pid = json.loads((record.directory / "fit.supervisor.log").read_text().splitlines()[0])["pid"]
     assert alive(pid) == [pid]
     Local(COMMANDS).cancel(replace(record, identifier=f"{record.identifier}_1"))
     until(lambda: tasks(record)[3].state.is_final)
@@ -248,7 +252,7 @@ def test_what_a_killed_supervisor_left_behind(here: Here) -> None:
 
 def rewrite(record: JobRecord, **facts: object) -> None:
     """Have the log's first line, and every start of a task, say something else."""
-    path = record.directory / "fit.log"
+    path = record.directory / "fit.supervisor.log"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         row.update({key: value for key, value in facts.items() if key in row})
@@ -261,7 +265,7 @@ def test_a_process_id_that_was_given_again(here: Here) -> None:
     ended(record)
     until(lambda: not alive(int(record.identifier)))
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
-        path = record.directory / "fit.log"
+        path = record.directory / "fit.supervisor.log"
         first = {**json.loads(path.read_text().splitlines()[0]), "pid": other.pid}
         task = {"event": "started", "index": None, "pid": other.pid, "start": "7"}
         path.write_text(f"{json.dumps(first)}\n{json.dumps(task)}\n")
@@ -273,7 +277,7 @@ def test_a_process_id_that_was_given_again(here: Here) -> None:
 
 def test_after_the_machine_started_anew(here: Here) -> None:
     record = here.submit(spec("sleep", "600"))
-    original = (record.directory / "fit.log").read_text()
+    original = (record.directory / "fit.supervisor.log").read_text()
     rewrite(record, boot="another")
     assert [task.state for task in tasks(record)] == [State.LOST]
     Local(COMMANDS).cancel(record)
@@ -281,7 +285,7 @@ def test_after_the_machine_started_anew(here: Here) -> None:
     for ask in (Local(COMMANDS).tasks, Local(COMMANDS).cancel):
         with pytest.raises(SchedulerError, match="was started on elsewhere"):
             ask(record)
-    (record.directory / "fit.log").write_text(original)
+    (record.directory / "fit.supervisor.log").write_text(original)
     assert [task.state for task in tasks(record)] == [State.RUNNING]
 
 
@@ -298,13 +302,35 @@ def test_a_log_that_is_none(here: Here, text: str, words: str) -> None:
     record = here.submit(spec("true"))
     ended(record)
     until(lambda: not alive(int(record.identifier)))
-    path = record.directory / "fit.log"
+    path = record.directory / "fit.supervisor.log"
     original = path.read_text()
     path.write_text(text)
     with pytest.raises(SchedulerError, match=words):
         tasks(record)
     path.write_text(original + '{"event": "ended", "index"')
     assert tasks(record) == [Task(None, State.DONE, 0)], "the last line is being written"
+
+
+def test_a_job_that_is_another_users(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = here.submit(spec("sleep", "600"))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "pidfd_send_signal", refuse)
+        with pytest.raises(SchedulerError, match=r"cancelling job .*: Operation not permitted"):
+            Local(COMMANDS).cancel(record)
+
+
+def test_a_start_time_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is the same for all who ask, wherever they say they are."""
+    found = set()
+    for zone in ("UTC0", "XST-9"):
+        monkeypatch.setenv("TZ", zone)
+        found.add(supervisor._start_by_ps(os.getpid()))
+    assert len(found) == 1
+    assert None not in found
 
 
 def test_it_goes_on_after_the_one_who_submitted(here: Here) -> None:
@@ -323,12 +349,20 @@ def test_a_script_that_cannot_be_started(here: Here) -> None:
     assert "/nowhere/runtime" in (record.directory / "stderr.txt").read_text()
 
 
-def test_containers_are_killed_by_their_engine(here: Here, tmp_path: Path) -> None:
-    """By name, where the client does not listen; and after the supervisor was killed."""
-    engine = tmp_path / "engine"
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that notes what it is asked, in PATH."""
+    engine = tmp_path / "podman"
     engine.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
     engine.chmod(0o755)
-    start = replace(START, kill=(str(engine), "kill", "box"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return engine
+
+
+def test_containers_are_killed_by_their_engine(here: Here, engine: Path, tmp_path: Path) -> None:
+    """By name, where the client does not listen; and after the supervisor was killed."""
+    name = "pixi-ship-0123456789abcdef"
+    start = replace(START, kill=(str(engine), "kill", name))
     script = "trap '' TERM; echo $$ >>../pids; sleep 600; sleep 600"
     record = here.submit(spec("sh", "-c", script, tasks=Tasks(0, 1, 1, 2)), start)
     numbers(record.directory / "pids", 2)
@@ -337,7 +371,24 @@ def test_containers_are_killed_by_their_engine(here: Here, tmp_path: Path) -> No
     os.kill(int(record.identifier), signal.SIGKILL)
     ended(record)
     Local(COMMANDS).cancel(record)
-    assert (tmp_path / "asked").read_text().splitlines() == ["kill box-1", "kill box-0"]
+    assert (tmp_path / "asked").read_text().splitlines() == [*(f"kill {name}-1", f"kill {name}-0")]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_log_cannot_name_a_command(here: Here, engine: Path, tmp_path: Path, known: bool) -> None:
+    """Jobs write into their directories: cancel runs the engine that is found here, or nothing."""
+    record = here.submit(spec("sh", "-c", "echo $$ >pids; exec sleep 600"))
+    numbers(record.directory / "pids", 1)
+    os.kill(int(record.identifier), signal.SIGKILL)
+    ended(record)
+    own = record.directory / "podman"
+    own.write_text(f"#!/bin/sh\ntouch {tmp_path}/harm\n")
+    own.chmod(0o755)
+    name = "pixi-ship-0123456789abcdef"
+    rewrite(record, kill=[str(own), "kill", name] if known else ["touch", str(tmp_path / "harm")])
+    Local(COMMANDS).cancel(record)
+    assert not (tmp_path / "harm").exists()
+    assert (tmp_path / "asked").exists() == known
 
 
 def test_what_cannot_be() -> None:

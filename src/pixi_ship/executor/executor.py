@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar, Unpack
 from pixi_ship.errors import UsageError
 from pixi_ship.executor.function import name_of, running_script
 from pixi_ship.executor.job import Job, Submission
-from pixi_ship.executor.parameters import Parameters, check_names, resources
+from pixi_ship.executor.parameters import Parameters, check, check_row, resources
 from pixi_ship.executor.runner import RESULT
 from pixi_ship.executor.sent import Call, Sent, call_of, sent
 from pixi_ship.executor.surroundings import surroundings
@@ -93,6 +93,8 @@ class Executor:
         here = self._around.directory
         self._reference = parse_reference(image).anchored(here)
         self._folder = here / folder
+        for name, paths in (("code", code), ("site", site)):
+            check_row(name, paths)
         self._code = tuple(here / path for path in code)
         self._python, self._protocol, self._runtime = python, protocol, _runtime(runtime)
         profiles = [*self._around.profiles(), *(here / path for path in site)]
@@ -113,7 +115,7 @@ class Executor:
 
     def update_parameters(self, **parameters: Unpack[Parameters]) -> None:
         """Ask for something else from the next job on; raises UsageError for what is nothing."""
-        check_names(parameters)
+        check(parameters)
         merged: Parameters = {**self._parameters, **parameters}
         resources(merged)
         self._parameters = merged
@@ -154,13 +156,16 @@ class Executor:
 
         Until then nothing can be asked of the jobs. A block that raises submits nothing.
         """
-        if self._batch is not None:
-            raise UsageError("a batch cannot be begun within a batch")
-        self._batch = collected = _Batch()
+        collected = _Batch()
+        with self._lock:
+            if self._batch is not None:
+                raise UsageError("a batch cannot be begun within a batch")
+            self._batch = collected
         try:
             yield
         finally:
-            self._batch = None
+            with self._lock:
+                self._batch = None
         if collected.calls:
             with self._lock:
                 self._submit(collected.calls, collected.submission, array=True)

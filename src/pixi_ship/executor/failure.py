@@ -22,10 +22,14 @@ class JobFailed(PixiShipError):
             f"{what} is {state}{code}{why}, and left no result"
             + (f"; the end of its stderr:\n{stderr}" if stderr else "")
         )
+        self._what = what
         self.state = state
         self.status = status
         self.reason = reason
         self.stderr = stderr
+
+    def __reduce__(self) -> tuple[type[JobFailed], tuple[object, ...]]:
+        return JobFailed, (self._what, self.state, self.status, self.reason, self.stderr)
 
 
 class FunctionFailed(PixiShipError):

@@ -68,7 +68,7 @@ def running_script(directory: Path) -> MainModule:
     """
     main: ModuleType = sys.modules[MAIN]
     spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name and not spec.name.endswith(f".{MAIN}"):
+    if spec is not None and spec.name and spec.name.rpartition(".")[2] != MAIN:
         return MainModule(module=spec.name)
     file = getattr(main, "__file__", None)
     if not isinstance(file, str) or not Path(directory, file).is_file():

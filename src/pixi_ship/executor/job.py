@@ -5,6 +5,7 @@ Names are those of submitit and concurrent.futures, for who knows them.
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from contextlib import suppress
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from pixi_ship.errors import UsageError
+from pixi_ship.errors import SchedulerError, UsageError
 from pixi_ship.executor.failure import JobFailed
 from pixi_ship.executor.outcome import Outcome, read_outcome
 from pixi_ship.executor.runner import RESULT
@@ -253,7 +254,12 @@ class Job(Generic[R]):
     def _ended(self, timeout: float | None) -> Outcome:
         if self._outcome is None:
             self.wait(timeout)
-            self._outcome = self._left() or self._failed()
+            if (outcome := self._left()) is None:
+                task = self._submission.task(self._index)
+                outcome = self._failed(task)
+                if not task.state.is_final or task.state is State.LOST:
+                    return outcome  # a held job may be released, a lost one found
+            self._outcome = outcome
         return self._outcome
 
     def _left(self) -> Outcome | None:
@@ -271,24 +277,29 @@ class Job(Generic[R]):
             time.sleep(_FIRST_PAUSE)
         return outcome
 
-    def _failed(self) -> Outcome:
-        task = self._submission.task(self._index)
+    def _failed(self, task: Task) -> Outcome:
         error = JobFailed(self._what, task.state, task.exit_code, task.reason, self._last_words())
         return Outcome(error=error)
 
     def _last_words(self) -> str:
-        text = self._text(self.paths.stderr)[-_MOST_BYTES:]
+        text = self._text(self.paths.stderr, _MOST_BYTES)
         lines = text.splitlines()[-_MOST_LINES:]
         # Nothing that a terminal would take for a command.
         return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines)
 
-    def _text(self, path: Path) -> str:
+    def _text(self, path: Path, most: int | None = None) -> str:
+        """What a file holds; most: bytes, of its end."""
         if not path.exists() and self.done():
             self._submission.fetch()
         try:
-            return path.read_text("utf-8", "replace")
+            with path.open("rb") as file:
+                if most is not None:
+                    file.seek(max(0, path.stat().st_size - most))
+                return io.TextIOWrapper(file, "utf-8", "replace").read()
         except FileNotFoundError:
             return ""
+        except OSError as error:
+            raise SchedulerError(f"reading {path}: {error.strerror or error}") from error
 
 
 def _over(task: Task) -> bool:

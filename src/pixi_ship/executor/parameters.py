@@ -37,14 +37,44 @@ class Parameters(TypedDict, total=False):
     at_once: int | None
 
 
-def check_names(given: Mapping[str, object]) -> None:
-    """Raise UsageError for a name that no parameter has."""
+_TEXTS = ("name", "memory", "disk", "time", "gpu_memory", "gpu_capability", "workdir")
+_ROWS: Mapping[str, tuple[type, ...]] = {
+    "inputs": (str, Path),
+    "outputs": (str,),
+    "after": (str,),
+}
+
+
+def check(given: Mapping[str, object]) -> None:
+    """Raise UsageError for a name that no parameter has, and for a value of another type."""
     known = Parameters.__annotations__
-    for name in given:
+    for name, value in given.items():
         if name not in known:
             raise UsageError(
                 f"jobs have no parameter {name!r}", hint=f"they have {', '.join(known)}"
             )
+        if name in _TEXTS and not isinstance(value, str | None):
+            raise UsageError(f"{name} is {value!r}, want text")
+        if name in _ROWS:
+            check_row(name, value, _ROWS[name])
+    at_once = given.get("at_once")
+    if at_once is not None and (not isinstance(at_once, int) or at_once < 1):
+        raise UsageError(f"at_once is {at_once!r}, want a number from 1 on")
+    env = given.get("env", {})
+    if not isinstance(env, Mapping) or not all(
+        isinstance(each, str) for pair in env.items() for each in pair
+    ):
+        raise UsageError("env is no mapping of text to text")  # its values may be secrets
+
+
+def check_row(name: str, value: object, types: tuple[type, ...] = (str, Path)) -> None:
+    """Raise UsageError for what is no list; a text alone would be taken letter by letter."""
+    if (
+        isinstance(value, str | bytes)
+        or not isinstance(value, Sequence)
+        or not all(isinstance(each, types) for each in value)
+    ):
+        raise UsageError(f"{name} is {value!r}, want a list", hint=f"{name}=[…]")
 
 
 def resources(given: Parameters) -> Resources:

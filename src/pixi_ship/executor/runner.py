@@ -1,8 +1,9 @@
 """Calls a function in a job's image and leaves what came of it; the image lacks pixi-ship.
 
 A copy of this file travels with the job as ``pixi_ship_function/run.py``, so it is written for
-Python 3.8 and the standard library alone. Beside it are ``call.json``, ``arguments.pickle`` and
-``code/``. The outcome is a line of JSON and after it a pickle; without any the file is empty.
+Python 3.8 and the standard library alone. Beside it are ``call.json``, ``arguments.pickle``,
+``code/`` and ``stand-in/``. The outcome is a line of JSON and after it a pickle; without any the
+file is empty.
 """
 
 from __future__ import annotations
@@ -14,35 +15,15 @@ import os
 import pickle
 import sys
 import traceback
-import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 RESULT = "pixi_ship_result.pickle"
+STAND_IN = "stand-in"  # beside this file: what can be imported as pixi_ship, and no more
 MAIN = "__mp_main__"  # what multiprocessing calls a script that is not run but loaded
 _MOST_TEXT = 100000  # characters
 _FORMAT = 1
-
-
-class _NotHere(Exception):
-    """Stands for what pixi-ship has, where only a name of it is needed."""
-
-    def __new__(cls, *_: object, **__: object) -> _NotHere:
-        raise ImportError(
-            "pixi_ship is not in the image: use it below  if __name__ == '__main__':  only"
-        )
-
-    def __class_getitem__(cls, _: object) -> type[_NotHere]:
-        return cls
-
-
-class _StandIn(types.ModuleType):
-    """Lets a script be loaded that submits jobs as well as holding their functions."""
-
-    def __getattr__(self, name: str) -> type[_NotHere]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _NotHere
 
 
 def main() -> int:
@@ -55,9 +36,8 @@ def main() -> int:
     code = place / "code"
     sys.path[0] = str(code)
     sys.argv = [(asked["main"] or {}).get("file", "")]
-    if importlib.util.find_spec("pixi_ship") is None:
-        stand_in = _StandIn("pixi_ship")
-        sys.modules["pixi_ship"] = stand_in
+    # Last, so that the image's own is found; by a path, which multiprocessing hands on.
+    sys.path.append(str(place / STAND_IN))
     status, data = 0, b""
     head: dict[str, object] = {"outcome": "returned"}
     try:
@@ -84,7 +64,7 @@ def _function(main: dict[str, str] | None, code: Path, call: dict[str, str]) -> 
 
 def _load_main(main: dict[str, str], code: Path) -> None:
     """Load the script that submitted the job, without what it does when it is run."""
-    package = ""
+    package, there = "", None
     if main.get("module"):
         package = main["module"].rpartition(".")[0]
         there = importlib.util.find_spec(main["module"])
@@ -97,7 +77,8 @@ def _load_main(main: dict[str, str], code: Path) -> None:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python script")
     module = importlib.util.module_from_spec(spec)
-    module.__package__ = package
+    # As of a program that was started so: from it multiprocessing loads the same elsewhere.
+    module.__package__, module.__spec__ = package, there
     sys.modules[MAIN] = sys.modules["__main__"] = module
     spec.loader.exec_module(module)
 
@@ -117,7 +98,8 @@ def _pickled(value: object, protocol: int, head: dict[str, object]) -> bytes:
 
 
 def _raised(error: BaseException, protocol: int) -> tuple[int, dict[str, object], bytes]:
-    traceback.print_exception(type(error), error, error.__traceback__)
+    with suppress(Exception):  # the function may have closed it
+        traceback.print_exception(type(error), error, error.__traceback__)
     head: dict[str, object] = dict(_told(error), outcome="raised")
     if isinstance(error, SystemExit):
         code = error.code

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixi_ship.errors import UsageError
-from pixi_ship.executor import runner
+from pixi_ship.executor import runner, stand_in
 from pixi_ship.executor.function import MAIN, FunctionName, MainModule
 from pixi_ship.job.spec import INDEX, JobSpec
 
@@ -74,17 +74,21 @@ class Sent:
         Raises UsageError for code that is not there, or bears one name twice.
         """
         place = directory / _ABOVE / PLACE
-        (place / "code").mkdir(parents=True)
+        package = place / runner.STAND_IN / "pixi_ship"
         try:
+            (place / "code").mkdir(parents=True)
+            package.mkdir(parents=True)
             shutil.copyfile(Path(runner.__file__), place / "run.py")
+            shutil.copyfile(Path(stand_in.__file__), package / "__init__.py")
             self._write_code(place / "code")
+            self._write_calls(place)
+        except shutil.Error as error:  # of a directory; each row is source, target, reason
+            first = error.args[0][0] if error.args and isinstance(error.args[0], list) else None
+            why = f"{first[0]}: {first[2]}" if first else str(error)
+            raise UsageError(f"sending code along: {why}") from error
         except OSError as error:
-            raise UsageError(
-                f"sending code along: {error.filename}: {error.strerror or error}"
-            ) from error
-        except shutil.Error as error:
-            raise UsageError(f"sending code along: {error}") from error
-        self._write_calls(place)
+            what = error.filename or place
+            raise UsageError(f"sending code along: {what}: {error.strerror or error}") from error
         return replace(job, inputs=(*job.inputs, str(place)))
 
     def _write_code(self, place: Path) -> None:
@@ -92,6 +96,7 @@ class Sent:
         script = self.main.file if self.main else None
         for path in (*self.code, *([script] if script else [])):
             there = path.resolve()
+            _check_code(path, there, place)
             if taken.setdefault(path.name, there) != there:
                 raise UsageError(
                     f"code holds two things named {path.name}: {taken[path.name]} and {there}"
@@ -125,6 +130,18 @@ class Sent:
         if self.main.file is not None:
             return {"file": self.main.file.name}
         return {"module": self.main.module or ""}
+
+
+def _check_code(path: Path, there: Path, place: Path) -> None:
+    """Raise UsageError for what no import finds, or what would be copied into itself."""
+    if path.name in ("", ".."):
+        raise UsageError(
+            f"code {str(path)!r} has no name to be found by", hint="name the packages in it"
+        )
+    if place.resolve().is_relative_to(there):
+        raise UsageError(
+            f"code {str(path)!r} holds the jobs too", hint="name the modules and packages in it"
+        )
 
 
 def sent(

@@ -39,8 +39,11 @@ def task_place(job: JobSpec, directory: str) -> str:
 
 
 def log_name(name: str) -> str:
-    """What the log of a job's supervisor is called, in the job's directory."""
-    return f"{name}.log"
+    """What the log of a job's supervisor is called, in the job's directory.
+
+    A job that is no array runs there too, and may well write a ``NAME.log`` of its own.
+    """
+    return f"{name}.supervisor.log"
 
 
 def render_local(

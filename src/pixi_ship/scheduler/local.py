@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pixi_ship.errors import SchedulerError
 from pixi_ship.job.local import log_name
@@ -22,6 +23,8 @@ from pixi_ship.scheduler.state import State, Task
 from pixi_ship.scheduler.supervisor import CANCEL, boot, kill_container, send, start_time
 
 _MOST_LOG = 1 << 30  # bytes
+_ENGINES = frozenset({"podman", "docker"})
+_CONTAINER = re.compile(r"pixi-ship-[0-9a-f]{16}\Z")
 _GONE = "its supervisor was killed"
 
 
@@ -45,17 +48,12 @@ class Local:
         """
         log = _read(record)
         _check_here(record, log)
-        chosen = record.identifier.partition("_")[2]
-        if chosen:
-            with (record.directory / CANCEL).open("a") as file:
-                file.write(f"{chosen}\n")
-        if log.boot != boot():
-            return
-        if not send(log.pid, log.start, signal.SIGUSR1 if chosen else signal.SIGTERM):
-            for index, (pid, start) in log.running.items():
-                if not chosen or index == int(chosen):
-                    kill_container(log.kill, index)
-                    send(pid, start, signal.SIGKILL, group=True)
+        try:
+            _cancel(record, log)
+        except OSError as error:
+            raise SchedulerError(
+                f"cancelling job {record.identifier}: {error.strerror or error}"
+            ) from error
 
     def fetch(self, record: JobRecord) -> list[int | None]:
         """Nothing: what a task leaves is here."""
@@ -69,6 +67,32 @@ class Local:
         # Read after that look: what a supervisor wrote before its end is in it.
         log = _read(record)
         return [_task(index, log, alive) for index in record.indices]
+
+
+def _cancel(record: JobRecord, log: _Log) -> None:
+    chosen = record.identifier.partition("_")[2]
+    if chosen:
+        with (record.directory / CANCEL).open("a") as file:
+            file.write(f"{chosen}\n")
+    if log.boot != boot():
+        return
+    if not send(log.pid, log.start, signal.SIGUSR1 if chosen else signal.SIGTERM):
+        for index, (pid, start) in log.running.items():
+            if not chosen or index == int(chosen):
+                kill_container(_engines_kill(log.kill), index)
+                send(pid, start, signal.SIGKILL, group=True)
+
+
+def _engines_kill(words: Sequence[str]) -> tuple[str, ...]:
+    """The words that end a container, by the engine that is found here; else none.
+
+    A job can write into its directory: what its log says is no command to be run as it is.
+    """
+    match tuple(words):
+        case (program, "kill", name) if _CONTAINER.match(name):
+            engine = PurePath(program).name
+            return (engine, "kill", name) if engine in _ENGINES else ()
+    return ()
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +40,10 @@ def start_time(pid: int) -> str | None:
 
 
 def _start_by_ps(pid: int) -> str | None:
-    words = ("ps", "-o", "stat=,lstart=", "-p", str(pid))
-    said = subprocess.run(words, capture_output=True, text=True).stdout.split()
+    words = ("/bin/ps", "-o", "stat=,lstart=", "-p", str(pid))
+    # Who asks may have another time zone and language than the one who submitted.
+    same = {"LC_ALL": "C", "TZ": "UTC0"}
+    said = subprocess.run(words, capture_output=True, text=True, env=same).stdout.split()
     return None if not said or said[0].startswith("Z") else " ".join(said[1:])
 
 
@@ -95,7 +97,6 @@ class _Supervisor:
     log: int
     waiting: Iterator[int | None]
     running: dict[int, _Task] = field(default_factory=dict)
-    cancelled: set[int | None] = field(default_factory=set)
     stopping: bool = False
 
     def note(self, event: str, **facts: object) -> None:
@@ -125,10 +126,19 @@ class _Supervisor:
                 self._end(task, "cancelled")
         elif number == signal.SIGUSR1:
             with suppress(OSError, ValueError):
-                self.cancelled = {int(row) for row in Path(CANCEL).read_text().split()}
-            for task in self.running.values():
-                if task.index in self.cancelled:
-                    self._end(task, "cancelled")
+                self._cancel({int(row) for row in Path(CANCEL).read_text().split()})
+
+    def _cancel(self, chosen: Set[int | None]) -> None:
+        rest = []
+        for index in self.waiting:
+            if index in chosen:
+                self.note("ended", index=index, state="cancelled", code=None, reason="")
+            else:
+                rest.append(index)
+        self.waiting = iter(rest)
+        for task in self.running.values():
+            if task.index in chosen:
+                self._end(task, "cancelled")
 
     def _fill(self) -> None:
         while len(self.running) < self.asked.at_once:
@@ -136,10 +146,7 @@ class _Supervisor:
                 index = next(self.waiting)
             except StopIteration:
                 return
-            if index in self.cancelled:
-                self.note("ended", index=index, state="cancelled", code=None, reason="")
-            else:
-                self._start(index)
+            self._start(index)
 
     def _start(self, index: int | None) -> None:
         folder = Path() if index is None else Path(f"task-{index}")
