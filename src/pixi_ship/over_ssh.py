@@ -28,7 +28,6 @@ from pixi_ship.submit import Fill, Submitted, new_directory, render, scheduler, 
 REMOTE_JOBS = "pixi-ship-jobs"
 """Where jobs are on a host, below the home directory."""
 _CHECKED = 3600.0  # seconds that the digest of an image may take there
-_OTHER_DIGEST = 3
 
 
 class SchedulerOverSSH:
@@ -75,19 +74,25 @@ class SchedulerOverSSH:
     def resumed(self, record: JobRecord) -> JobRecord:
         """The record with its identifier, which the host may not have been able to tell.
 
-        Raises SchedulerError where the job was never submitted.
+        Raises SchedulerError where the job was never submitted, or the answer is not there yet.
         """
         if record.identifier:
             return record
-        kept = JobFiles({}, ("cat", script.ANSWER))
+        kept, there = JobFiles({}, ("cat", script.ANSWER)), Path(_there(record).directory)
         try:
-            identifier = self._driver.submit(Path(_there(record).directory), kept)
+            said = self.commands.output(kept.submit, there)
         except HostError:
             raise
         except SchedulerError as error:
             raise SchedulerError(
                 f"the job in {record.directory} was not submitted", hint="submit it again"
             ) from error
+        if not said.strip():
+            raise SchedulerError(
+                f"the scheduler has not yet said whether it takes the job in {record.directory}",
+                hint=f"ask again; if it never says, look on {self._host.name} whether it has it",
+            )
+        identifier = self._driver.submit(there, kept)
         record = replace(record, identifier=identifier)
         record.save()
         return record
@@ -224,7 +229,12 @@ def _deliver_image(host: Host, image: SentImage) -> None:
     host.send(image.copy)
     body = script.settle_file(image.part, image.place, image.digest.hex)
     status, _, complaints = host.run(body, _CHECKED)
-    if status == _OTHER_DIGEST:
+    if status == script.CHANGED:
+        raise SchedulerError(
+            f"copying {image.source} to {host.name}: another process copies it too",
+            hint="submit again: what is there already is not copied again",
+        )
+    if status == script.DAMAGED:
         raise SchedulerError(
             f"copying {image.source} to {host.name}: it is not {image.digest} there",
             hint="it was changed meanwhile, or damaged on its way: submit again",

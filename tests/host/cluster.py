@@ -27,7 +27,7 @@ from ..tiny import lacking
 
 NAME = "cluster"  # in the ssh_config of these tests
 SYSTEM = "/usr/bin:/bin"
-_SLURM = {
+SLURM = {
     "sbatch": """\
 for script; do :; done
 number=$(( $(cat "$state/number" 2>/dev/null || echo 11) + 1 ))
@@ -93,7 +93,7 @@ class Cluster:
     def __post_init__(self) -> None:
         for each in (self.home, self.programs, self.state, self.near / "bin"):
             each.mkdir(parents=True)
-        for name, text in _SLURM.items():
+        for name, text in SLURM.items():
             self.add(name, text)
 
     @property

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ..tiny import Ran, ship, ship_apart
-from .cluster import NAME, SYSTEM, Cluster, eventually, script_words
+from .cluster import NAME, SLURM, SYSTEM, Cluster, eventually, script_words
 from .test_connection import WORDS
 
 
@@ -173,6 +173,25 @@ def test_an_image_that_came_damaged(person: Person) -> None:
     assert person.cluster.calls("sbatch") == []
 
 
+def test_another_copy_of_an_image_is_cut_off_while_this_one_is_read(person: Person) -> None:
+    """rsync leaves the part of it by the same name, and that must not become the image."""
+    data = person.sif.read_bytes()
+    images = person.cluster.jobs / "images"
+    digest = hashlib.sha256(data).hexdigest()
+    part = images / f".sha256-{digest}.sif.part"
+    person.cluster.add(
+        "sha256sum",
+        f"/usr/bin/sha256sum; head -c 100 {part} >{part}.new; mv {part}.new {part}\n",
+    )
+    done = person.tries("true")
+    assert (done.status, "another process copies it too" in done.err) == (1, True)
+    assert [path.name for path in images.iterdir()] == [part.name]
+    (person.cluster.programs / "sha256sum").unlink()
+    person.submit("true")
+    (found,) = images.iterdir()
+    assert found.read_bytes() == data
+
+
 def test_the_answer_to_a_submission_is_lost(person: Person) -> None:
     """The scheduler has taken the job: it must be found again, and not be submitted twice."""
     cluster = person.cluster
@@ -191,6 +210,27 @@ def test_the_answer_to_a_submission_is_lost(person: Person) -> None:
     assert person.run("wait", job).status == 0
     assert person.record(job)["id"] == "12"
     assert person.run("logs", job).out == "ran\n"
+    assert len(cluster.calls("sbatch")) == 1
+
+
+def test_the_scheduler_has_not_answered_yet(person: Person) -> None:
+    """Who is told to submit again would have the job twice."""
+    cluster = person.cluster
+    go = cluster.state / "go"
+    cluster.add(
+        "sbatch", f"touch {cluster.state}/asked\nuntil [ -e {go} ]; do sleep 0.05; done\necho 12\n"
+    )
+    to = ("submit", "slurm", f"sif:{person.sif}", "--host", NAME, "--", "true")
+    with person.start(*to) as submitting:
+        eventually((cluster.state / "asked").exists)
+        submitting.kill()
+    job = person.work / "jobs" / "fit-1"
+    status = person.run("status", job)
+    assert (status.status, "not submitted" in status.err) == (1, False)
+    assert f"error: the scheduler has not yet said whether it takes the job in {job}" in status.err
+    go.touch()
+    eventually(lambda: person.run("status", job).status == 0)
+    assert person.record(job)["id"] == "12"
     assert len(cluster.calls("sbatch")) == 1
 
 
@@ -219,6 +259,27 @@ def test_wait_outlives_the_connection(person: Person) -> None:
         assert "asking again" in waiting.stderr.readline()
         end.touch()
         cluster.start()
+        out, complaints = waiting.communicate(timeout=60)
+    assert waiting.returncode == 3, complaints
+    assert "1 failed" in out
+
+
+def test_wait_outlives_a_controller_that_is_started_anew(person: Person) -> None:
+    """A scheduler that does not answer has not said that the job is gone."""
+    cluster = person.cluster
+    silent, end = cluster.state / "silent", cluster.state / "end"
+    refuse = f"if [ -e {silent} ]; then echo 'Unable to contact slurm controller' >&2; exit 1; fi\n"
+    cluster.add("squeue", refuse + SLURM["squeue"])
+    job = person.submit("sh", "-c", f"until [ -e {end} ]; do sleep 0.05; done; exit 3")
+    with person.start("wait", job) as waiting:
+        eventually(lambda: len(cluster.calls("squeue")) > 1)
+        silent.touch()
+        assert waiting.stderr is not None
+        assert "Unable to contact slurm controller; asking again" in waiting.stderr.readline()
+        status = person.run("status", job)
+        assert (status.status, "lost" in status.out) == (1, False)
+        silent.unlink()
+        end.touch()
         out, complaints = waiting.communicate(timeout=60)
     assert waiting.returncode == 3, complaints
     assert "1 failed" in out

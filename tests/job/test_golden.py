@@ -53,6 +53,15 @@ def test_a_site() -> None:
     held("slurm-site", render_slurm(JOBS["plain"], SITE, DIRECTORY))
 
 
+def test_a_partition_on_the_way_to_a_node() -> None:
+    """No shell reads those words, so that quotes would be part of the name."""
+    site = Site(shared=False, partition="gpu*", account="a b")
+    files = render_slurm(JOBS["plain"], site, DIRECTORY)
+    assert files.fetch is not None
+    assert files.fetch[0][-2:] == ("--partition=gpu*", "--account=a b")
+    assert "#SBATCH --partition='gpu*'\n" in files.files["fit.sbatch"]
+
+
 @pytest.mark.parametrize("launcher", [Launcher.PYXIS, Launcher.PODMAN])
 def test_launchers_that_take_no_sif(launcher: Launcher) -> None:
     with pytest.raises(UsageError, match=f"{launcher} cannot start oras://"):
@@ -74,7 +83,9 @@ def test_paths_that_htcondor_cannot_be_given(path: str) -> None:
         render_htcondor(job, Site(), DIRECTORY)
 
 
-@pytest.mark.parametrize("directory", ["/home/a b", "/home/100%", "/home/'"])
+@pytest.mark.parametrize(
+    "directory", ["/home/a b", "/home/100%", "/home/'", "/home/c#", "/home/a\nb"]
+)
 def test_directories_that_slurm_cannot_name(directory: str) -> None:
     with pytest.raises(UsageError, match="where Slurm writes"):
         render_slurm(JOBS["plain"], Site(), directory)

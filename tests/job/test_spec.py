@@ -33,6 +33,9 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str]] = {
     "a relative directory": ({"workdir": "job"}, "cannot be a directory in the image"),
     "a directory of two lines": ({"workdir": "/job\nrequirements = x"}, "cannot be a directory"),
     "two directories": ({"workdir": "/job:/etc"}, "cannot be a directory in the image"),
+    "everything as output by another name": ({"outputs": ("./",)}, "not in the job's directory"),
+    "the directory above as input": ({"inputs": ("/home/me/..",)}, "has no name of its own"),
+    "everything as input": ({"inputs": ("/",)}, "has no name of its own"),
     "everything as output": ({"outputs": (".",)}, "not in the job's directory"),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,8 @@ from pixi_ship.job.htcondor import render_htcondor
 from pixi_ship.job.quote import shell_command
 from pixi_ship.job.script import task_script
 from pixi_ship.job.site import Site
-from pixi_ship.job.spec import JobSpec, Tasks
+from pixi_ship.job.slurm import render_slurm
+from pixi_ship.job.spec import ImageKind, JobImage, JobSpec, Tasks
 
 from .cases import IMAGE
 
@@ -37,6 +39,26 @@ def told(script: str, *arguments: str) -> list[str]:
 def test_sh_gives_the_words_back(words: list[str]) -> None:
     job = JobSpec(name="fit", command=(*SHOW, *words), image=IMAGE)
     assert told(f"exec {shell_command(job)}") == words
+
+
+def test_a_slurm_script_drops_what_the_shell_has_set(tmp_path: Path) -> None:
+    """Also what a site has made readonly, which nobody can unset."""
+    image = JobImage(ImageKind.SIF_FILE, "/images/fit.sif")
+    job = JobSpec(name="fit", command=("env",), image=image)
+    site = Site(lines=("readonly TMOUT=900", "export TMOUT"))
+    text = render_slurm(job, site, str(tmp_path)).files["fit.sbatch"]
+    apptainer = tmp_path / "apptainer"
+    apptainer.write_text(
+        '#!/bin/sh\nuntil [ "$1" = /images/fit.sif ]; do shift; done\nshift\n"$@"\n'
+    )
+    apptainer.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": "/leaks", "SLURM_JOB_ID": "1"}
+    words = ["bash", "-c", text]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SLURM_JOB_ID=1" in done.stdout
+    assert "TMOUT" not in done.stdout
+    assert "PYTHONPATH" not in done.stdout
 
 
 ITEM = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), min_size=1)

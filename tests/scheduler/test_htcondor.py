@@ -71,6 +71,21 @@ def test_an_array(programs: Programs, recorded: Recorded) -> None:
     assert exit_code_of(found) == 3
 
 
+def test_an_array_that_was_removed_before_all_of_it_began(
+    programs: Programs, recorded: Recorded
+) -> None:
+    """Of tasks that max_materialize kept back no event tells, but the end of the cluster."""
+    record = recorded(SchedulerName.HTCONDOR, Tasks(0, 3))
+    end = "036 (012.-01.-01) 2026-11-23 17:00:00 Cluster removed\n\tMaterialized 2 jobs.\n...\n"
+    log = [event("000", 0), event("005 0", 0), event("000", 1), end]
+    assert [each.state for each in tasks(record, "".join(log), programs)] == [
+        State.DONE,
+        State.PENDING,  # its own event is still to come
+        State.CANCELLED,
+        State.CANCELLED,
+    ]
+
+
 def test_why_it_is_held(programs: Programs, recorded: Recorded) -> None:
     record = recorded(SchedulerName.HTCONDOR, None)
     (task,) = tasks(record, event("000") + event("012"), programs)

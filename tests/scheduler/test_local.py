@@ -277,6 +277,7 @@ def test_a_process_id_that_was_given_again(here: Here) -> None:
 
 def test_after_the_machine_started_anew(here: Here) -> None:
     record = here.submit(spec("sleep", "600"))
+    until(lambda: [task.state for task in tasks(record)] == [State.RUNNING])
     original = (record.directory / "fit.supervisor.log").read_text()
     rewrite(record, boot="another")
     assert [task.state for task in tasks(record)] == [State.LOST]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +116,45 @@ def test_an_array_from_three_sources(programs: Programs, slurm: Slurm, recorded:
     ]
 
 
+@pytest.mark.parametrize("text", ["", "²\n", "9" * 5000, "1000\n", "-1\n", "\xff\n"])
+def test_a_file_that_no_script_has_left(slurm: Slurm, recorded: Recorded, text: str) -> None:
+    """What runs in a job's directory may write what it likes there."""
+    record = recorded(SchedulerName.SLURM, None)
+    (record.directory / "exit-code").write_bytes(text.encode("latin-1"))
+    assert one(slurm, record).state is State.LOST
+
+
+SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+
+
+def test_a_controller_that_does_not_answer(
+    programs: Programs, slurm: Slurm, recorded: Recorded
+) -> None:
+    """Nobody may take that for the end of a job; what is known without it is told."""
+    record = recorded(SchedulerName.SLURM, Tasks(0, 1))
+    programs.add("squeue", status=1, error=SILENT)
+    programs.add("scontrol", "JobId=14 ArrayJobId=12 ArrayTaskId=1 JobState=RUNNING ExitCode=0:0\n")
+    (record.task_directory(0) / "exit-code").write_text("0\n")
+    with pytest.raises(SchedulerError, match=r"squeue failed .* Unable to contact"):
+        slurm.tasks(record)
+    (record.task_directory(1) / "exit-code").write_text("3\n")
+    assert [each.state for each in slurm.tasks(record)] == [State.DONE, State.FAILED]
+
+
+@pytest.mark.parametrize("word", ["COMPLETING", "SUSPENDED", "CONFIGURING", "REQUEUED"])
+def test_a_task_that_the_controller_has_not_ended(
+    programs: Programs, slurm: Slurm, recorded: Recorded, word: str
+) -> None:
+    """It has not failed: how it ends is told later, by the file that it leaves."""
+    record = recorded(SchedulerName.SLURM, None)
+    programs.add("squeue", status=1, error=SILENT)
+    programs.add("scontrol", f"JobId=12 JobState={word} ExitCode=0:0\n")
+    with pytest.raises(SchedulerError, match="Unable to contact"):
+        slurm.tasks(record)
+    (record.directory / "exit-code").write_text("0\n")
+    assert one(slurm, record).state is State.DONE
+
+
 def test_a_task_that_nobody_knows(slurm: Slurm, recorded: Recorded) -> None:
     record = recorded(SchedulerName.SLURM, None)
     assert one(slurm, record).state is State.LOST
@@ -164,6 +206,28 @@ def test_fetch(programs: Programs, slurm: Slurm, recorded: Recorded) -> None:
     assert slurm.fetch(record) == [], "it is here already"
 
 
+@pytest.mark.parametrize("name", ["-n", "a\\tb", "-e x"])
+def test_the_name_of_an_output_is_no_word_for_echo(
+    programs: Programs, slurm: Slurm, recorded: Recorded, tmp_path: Path, name: str
+) -> None:
+    """What is not packed would be removed from the node with the rest."""
+    scratch = tmp_path / "scratch"
+    record = replace(
+        on_node(recorded(SchedulerName.SLURM, None)),
+        outputs=(name,),
+        fetch=(("srun",), str(scratch)),
+    )
+    (scratch / "12").mkdir(parents=True)
+    (scratch / "12" / "stdout.txt").write_text("said")
+    (scratch / "12" / name).write_text("made")
+    programs.add("scontrol", "JobId=12 JobState=COMPLETED ExitCode=0:0 BatchHost=node2\n")
+    srun = programs.folder / "srun"
+    srun.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    srun.chmod(0o755)
+    assert slurm.fetch(record) == [None]
+    assert (record.directory / name).read_text() == "made"
+
+
 def test_what_a_node_sends_stays_in_the_directory(
     programs: Programs, slurm: Slurm, recorded: Recorded
 ) -> None:
@@ -190,6 +254,42 @@ def test_a_record_that_is_none(recorded: Recorded, text: str) -> None:
     (record.directory / "job.json").write_text(text)
     with pytest.raises(SchedulerError, match=r"job\.json"):
         read_record(record.directory)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("id", "--user=me"),
+        ("id", "12 13"),
+        ("tasks", {"first": 0, "last": 9, "step": 0}),
+        ("tasks", {"first": 9, "last": 0, "step": 1}),
+        ("tasks", {"first": 0, "last": 10**30, "step": 1}),
+        ("tasks", {"first": 0, "last": float("inf"), "step": 1}),
+    ],
+)
+def test_a_record_that_no_submission_has_written(
+    recorded: Recorded, key: str, value: object
+) -> None:
+    record = recorded(SchedulerName.SLURM, None)
+    path = record.directory / "job.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(SchedulerError, match=r"reading .*job\.json: (the|cannot)"):
+        read_record(record.directory)
+
+
+@pytest.mark.parametrize(
+    "row", [{"index": []}, {"exit_code": "x"}, {"node": 7}, {"state": "x"}, {"reason": None}]
+)
+def test_an_end_that_nobody_has_written(
+    slurm: Slurm, recorded: Recorded, row: dict[str, object]
+) -> None:
+    record = recorded(SchedulerName.SLURM, None)
+    known = {"index": None, "state": "failed", "exit_code": 3, "reason": "", "node": "n1"}
+    path = record.directory / "ended.json"
+    path.write_text(json.dumps({"tasks": [known]}))
+    assert one(slurm, record) == Task(None, State.FAILED, 3, "", "n1")
+    path.write_text(json.dumps({"tasks": [{**known, **row}]}))
+    assert one(slurm, record).state is State.LOST
 
 
 @pytest.mark.parametrize("numbers", ["1-9:4,12%2", "1,5,9,12"])

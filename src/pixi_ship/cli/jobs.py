@@ -16,7 +16,6 @@ import click
 from pixi_ship.cli.foreign_text import echo, print_foreign_json, printable_errors
 from pixi_ship.cli.host_options import reached
 from pixi_ship.errors import SchedulerError, UsageError
-from pixi_ship.host.connection import HostError
 from pixi_ship.over_ssh import SchedulerOverSSH, log_of
 from pixi_ship.scheduler.command import Commands, LocalCommands
 from pixi_ship.scheduler.record import JobRecord, read_record
@@ -25,7 +24,8 @@ from pixi_ship.submit import Scheduler, scheduler
 
 _MOST_SHOWN = 20  # tasks
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds between two questions
-_PATIENCE = 300.0  # seconds that a host may be out of reach: laptops sleep
+# Seconds that a host or scheduler may be out of reach: laptops sleep, controllers are restarted.
+_PATIENCE = 300.0
 
 _directory = click.argument("directory", metavar="JOB", type=click.Path(path_type=Path))
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -116,13 +116,13 @@ def _opened(directory: Path) -> Iterator[tuple[JobRecord, Scheduler]]:
 def _polled(ask: Callable[[], list[Task]], timeout: float | None) -> Iterator[list[Task]]:
     """The tasks again and again, less often the longer it takes.
 
-    A host that answered once may be out of reach for some minutes.
+    A host or scheduler that answered once may be out of reach for some minutes.
     """
     pause, started, answered = _FIRST_PAUSE, time.monotonic(), None
     while True:
         try:
             tasks = ask()
-        except HostError as error:
+        except SchedulerError as error:
             if answered is None or time.monotonic() - answered > _PATIENCE:
                 raise
             echo(f"{error}; asking again", err=True)

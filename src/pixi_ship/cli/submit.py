@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -131,7 +132,7 @@ def _show_submitted(done: Submitted, as_json: bool) -> None:
 
 def _show_files(files: JobFiles, as_json: bool, lines: Sequence[str] = ()) -> None:
     """Print the files, and the lines of shell that submit them."""
-    lines = lines or [" ".join(files.submit)]
+    lines = lines or [shlex.join(files.submit)]
     if as_json:
         print_json(
             {

@@ -18,7 +18,6 @@ from pixi_ship.executor.failure import JobFailed
 from pixi_ship.executor.outcome import Outcome, read_outcome
 from pixi_ship.executor.runner import RESULT
 from pixi_ship.executor.surroundings import surroundings
-from pixi_ship.host.connection import HostError
 from pixi_ship.over_ssh import SchedulerOverSSH
 from pixi_ship.scheduler.record import JobRecord, SchedulerName, read_record, remember_ended
 from pixi_ship.scheduler.state import State, Task
@@ -31,7 +30,7 @@ _FRESH_ELSEWHERE = 0.5
 _FIRST_PAUSE = 0.1  # between two questions while one waits
 _LONGEST_PAUSE = {SchedulerName.LOCAL: 0.5}
 _LONGEST_PAUSE_ELSEWHERE = 10.0
-_PATIENCE = 300.0  # for which a host may be out of reach: laptops sleep
+_PATIENCE = 300.0  # for which a host or scheduler may be out of reach
 _LATE = 5.0  # for which a shared directory may not show what a node wrote
 _MOST_LINES, _MOST_BYTES = 20, 4000  # of stderr in an error
 
@@ -204,7 +203,7 @@ class Job(Generic[R]):
         while True:
             try:
                 task = self._submission.task(self._index)
-            except HostError:
+            except SchedulerError:
                 if time.monotonic() - answered > _PATIENCE:
                     raise
             else:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 ANSWER = ".submitted"
 """The file in a job's directory there that keeps what the scheduler said of it."""
 NO_RSYNC = 90  # a status that nothing else ends with
+DAMAGED, CHANGED = 3, 4  # statuses of settle_file
 _END = "pixi-ship:end"
 _WHOLE = re.compile(rf"\n{_END} (\d{{1,3}})\n\Z")
 
@@ -42,7 +43,10 @@ def command(words: Sequence[str], directory: str | None = None) -> str:
 
 
 def kept_command(words: Sequence[str], directory: str) -> str:
-    """Run words in a directory, and keep what they print there: nobody may be there to hear it."""
+    """Run words in a directory, and keep what they print there: nobody may be there to hear it.
+
+    Of words that fail nothing is kept; of those that have not ended an empty file.
+    """
     return "\n".join(
         [
             *_enter(directory),
@@ -50,6 +54,7 @@ def kept_command(words: Sequence[str], directory: str) -> str:
             f'"$@" </dev/null >{ANSWER}',
             "status=$?",
             f"cat {ANSWER}",
+            f"[ $status -eq 0 ] || rm -f {ANSWER}",
             "exit $status",
         ]
     )
@@ -102,14 +107,20 @@ def has_file(path: str) -> str:
 def settle_file(part: str, path: str, sha256: str) -> str:
     """Rename a file that has come; one with another digest is removed, and the status is 3.
 
-    Somebody else may have brought the same one meanwhile.
+    Somebody else may have brought the same one meanwhile, or be cut off while this one is read:
+    what rsync then leaves is another file by the same name, and the status is 4.
     """
     there, final = shlex.quote(part), shlex.quote(path)
     return "\n".join(
         [
             f"if [ -e {final} ]; then rm -f -- {there}; exit 0; fi",
             "if command -v sha256sum >/dev/null 2>&1; then",
-            f"  case $(sha256sum <{there}) in {sha256}*) ;; *) rm -f -- {there}; exit 3 ;; esac",
+            f"  number=$(ls -di -- {there}) || exit",
+            f"  case $(sha256sum <{there}) in",
+            f"    {sha256}*) ;;",
+            f"    *) rm -f -- {there}; exit {DAMAGED} ;;",
+            "  esac",
+            f'  [ "$number" = "$(ls -di -- {there})" ] || exit {CHANGED}',
             "fi",
             f"mv -f -- {there} {final}",
         ]

@@ -46,7 +46,8 @@ def render_slurm(job: JobSpec, site: Site, directory: str, packed: bytes = b"") 
         *site.lines,
         "set -u",
         "for name in $(compgen -e); do",
-        f'  case $name in {"|".join(_KEPT)}) ;; *) unset "$name" ;; esac',
+        # Not "unset", which ends the script where a site has made a variable readonly.
+        f'  case $name in {"|".join(_KEPT)}) ;; *) export -n "$name" ;; esac',
         "done",
         *_enter(job, site, directory),
         *_task(job, site, packed),
@@ -57,7 +58,8 @@ def render_slurm(job: JobSpec, site: Site, directory: str, packed: bytes = b"") 
     submit = ("sbatch", "--parsable", *_after(job), name)
     fetch = None
     if not site.shared:
-        fetch = (("srun", "--quiet", "--chdir=/", *_where(site)), f"{site.scratch}/{_JOBS}")
+        where = (f"--{name}={value}" for name, value in _where(site).items())
+        fetch = (("srun", "--quiet", "--chdir=/", *where), f"{site.scratch}/{_JOBS}")
     return JobFiles({name: "\n".join(lines) + "\n"}, submit, tuple(notes), fetch)
 
 
@@ -84,7 +86,7 @@ def _options(job: JobSpec, site: Site, directory: str, notes: list[str]) -> list
         step = f":{tasks.step}" if tasks.step != 1 else ""
         at_once = f"%{tasks.at_once}" if tasks.at_once else ""
         rows.append(f"array={tasks.first}-{tasks.last}{step}{at_once}")
-    rows += [word.removeprefix("--") for word in _where(site)]
+    rows += [f"{name}={shlex.quote(value)}" for name, value in _where(site).items()]
     rows += [f"constraint={shlex.quote(site.constraint)}"] if site.constraint else []
     rows += [f"{name}={shlex.quote(value)}" for name, value in site.options.items()]
     if job.mail:  # one for a whole array, without ARRAY_TASKS
@@ -92,17 +94,18 @@ def _options(job: JobSpec, site: Site, directory: str, notes: list[str]) -> list
     return rows
 
 
-def _where(site: Site) -> list[str]:
+def _where(site: Site) -> dict[str, str]:
     """Options that any command needs to be let in."""
     rows = {"partition": site.partition, "account": site.account, "qos": site.qos}
-    return [f"--{name}={shlex.quote(value)}" for name, value in rows.items() if value]
+    return {name: value for name, value in rows.items() if value}
 
 
 def _option_path(path: str) -> str:
-    """A path for an option; sbatch replaces ``%`` and letters in it, and a space ends it."""
-    if any(character in path.replace("%a", "") for character in "% \t\"'\\"):
+    """A path for an option; sbatch replaces ``%`` and letters in it, a space or ``#`` ends it."""
+    if any(character in path.replace("%a", "") for character in "% \t\n\r\"'\\#"):
         raise UsageError(
-            f"{path!r} cannot be where Slurm writes", hint="choose a directory without spaces or %"
+            f"{path!r} cannot be where Slurm writes",
+            hint="choose a directory without spaces, quotes, # or %",
         )
     return path
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
 
 from pixi_ship.errors import ImageError, UsageError
 
@@ -146,16 +147,26 @@ class JobSpec:
             )
         if any("\n" in item or "\0" in item for item in self.items):
             raise UsageError("an item cannot hold a line break")
-        self._check_outputs()
+        self._check_paths()
 
     @property
     def places(self) -> tuple[str, ...]:
         """What stands for something else in the command of this job."""
         return (*((INDEX,) if self.tasks else ()), *((ITEM,) if self.items else ()))
 
-    def _check_outputs(self) -> None:
+    def _check_paths(self) -> None:
+        for path in self.inputs:
+            if PurePosixPath(path).name in ("", ".."):
+                raise UsageError(
+                    f"input {path!r} has no name of its own", hint="name the directory itself"
+                )
         for path in self.outputs:
-            if path.startswith("/") or ".." in path.split("/") or path in ("", ".") or "\n" in path:
+            if (
+                path.startswith("/")
+                or ".." in path.split("/")
+                or "\n" in path
+                or not PurePosixPath(path).name
+            ):
                 raise UsageError(
                     f"output {path!r} is not in the job's directory",
                     hint="name a path relative to where the job starts",

@@ -17,7 +17,7 @@ from pixi_ship.scheduler.record import JobRecord
 from pixi_ship.scheduler.state import State, Task, ended
 
 _TERSE = re.compile(r"(\d+)\.\d+(?:\s*-\s*\d+\.\d+)?\s*\Z")  # the first job, and the last
-_EVENT = re.compile(r"(\d{3}) \((\d+)\.(\d+)\.\d+\) ")
+_EVENT = re.compile(r"(\d{3}) \((\d+)\.(-?\d+)\.-?\d+\) ")  # -01 where it is of all the jobs
 _RETURNED = re.compile(r"Normal termination \(return value (\d+)\)")
 _KILLED = re.compile(r"Abnormal termination \(signal (\d+)\)")
 _MOST_LOG = 1 << 30  # bytes
@@ -25,7 +25,7 @@ _MOST_LOG = 1 << 30  # bytes
 _SUBMITTED, _EXECUTING, _EVICTED, _TERMINATED, _ABORTED, _HELD, _RELEASED = (
     *("000", "001", "004", "005", "009", "012", "013"),
 )
-_RECONNECT_FAILED = "024"
+_RECONNECT_FAILED, _CLUSTER_REMOVED = "024", "036"
 
 
 class HTCondor:
@@ -53,11 +53,16 @@ class HTCondor:
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array; raises SchedulerError."""
         indices = record.indices
-        tasks = [Task(index, State.PENDING) for index in indices]
+        known: dict[int, Task] = {}
+        others = State.PENDING
         for event, process, text in _events(record):
-            if process < len(indices):
-                tasks[process] = _after(tasks[process], event, text)
-        return tasks
+            if event == _CLUSTER_REMOVED:
+                # Those that max_materialize has kept back are told of by no event of their own.
+                others = State.CANCELLED
+            elif 0 <= process < len(indices):
+                task = known.get(process) or Task(indices[process], State.PENDING)
+                known[process] = _after(task, event, text)
+        return [known.get(at) or Task(index, others) for at, index in enumerate(indices)]
 
 
 def _events(record: JobRecord) -> Iterator[tuple[str, int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from pixi_ship.scheduler.state import State, Task
 _NAME = "job.json"
 _ENDED = "ended.json"
 _FORMAT = 1
+_MOST_TASKS = 1_000_000
+_IDENTIFIER = re.compile(r"[0-9]{0,20}\Z")  # what a scheduler's command gets to see as a word
 
 
 class SchedulerName(StrEnum):
@@ -95,10 +98,11 @@ def read_record(directory: Path) -> JobRecord:
         found = json.loads(path.read_bytes())
         if found["format"] != _FORMAT:
             raise SchedulerError(f"{path} is of format {found['format']}, want {_FORMAT}")
-        rows = found["tasks"]
-        tasks = Tasks(int(rows["first"]), int(rows["last"]), int(rows["step"])) if rows else None
+        tasks = _tasks(found["tasks"])
         scheduler = SchedulerName(found["scheduler"])
         identifier, name, image = (str(found[key]) for key in ("id", "name", "image"))
+        if not _IDENTIFIER.match(identifier):
+            raise ValueError(f"the identifier {identifier!r} is no number")
         outputs = tuple(str(row) for row in found["outputs"])
         nodes = found["fetch"]
         fetch = (tuple(map(str, nodes["words"])), str(nodes["directory"])) if nodes else None
@@ -108,9 +112,19 @@ def read_record(directory: Path) -> JobRecord:
             f"{directory} is no job's directory: {error.strerror or error}",
             hint="name the directory that 'submit' printed",
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SchedulerError(f"reading {path}: {error}") from error
     return JobRecord(directory, scheduler, identifier, name, image, tasks, outputs, fetch, there)
+
+
+def _tasks(found: Mapping[str, int] | None) -> Tasks | None:
+    """Raises KeyError, TypeError and ValueError, as any document that is not as it should be."""
+    if not found:
+        return None
+    tasks = Tasks(int(found["first"]), int(found["last"]), int(found["step"]))
+    if tasks.step < 1 or not 0 <= tasks.last - tasks.first < _MOST_TASKS * tasks.step:
+        raise ValueError("the tasks are no array")
+    return tasks
 
 
 def _there(found: Mapping[str, object] | None) -> There | None:
@@ -146,4 +160,12 @@ def recall_ended(record: JobRecord) -> dict[int | None, Task]:
         tasks = [Task(**{**row, "state": State(row["state"])}) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return {task.index: task for task in tasks}
+    return {task.index: task for task in tasks if _is_sound(task)}
+
+
+def _is_sound(task: Task) -> bool:
+    """Whether a task that was read is what one that was written would be."""
+    numbers, words = (task.index, task.exit_code), (task.reason, task.node)
+    return all(isinstance(each, int | None) for each in numbers) and all(
+        isinstance(each, str) for each in words
+    )

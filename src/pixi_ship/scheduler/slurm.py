@@ -18,7 +18,9 @@ from pixi_ship.scheduler.state import State, Task, ended
 
 _IDENTIFIER = re.compile(r"(\d+)(?:;\S+)?\s*\Z")  # sbatch --parsable: the job, and the cluster
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "RESIZING", "REQUEUE_HOLD"})
+_UNKNOWN = "invalid job id"  # squeue's word for a job that it has forgotten
 _LEFT = ("stdout.txt", "stderr.txt", "exit-code")
+_CODE = re.compile(r"[0-9]{1,3}")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?(?::([1-9]\d{0,8}))?")
 _FIELDS = re.compile(r"(\w+)=(\S*)")
 
@@ -43,13 +45,16 @@ class Slurm:
 
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array; raises SchedulerError."""
-        tasks = recall_ended(record) | self._alive(record)
+        alive, silent = self._alive(record)
+        tasks = recall_ended(record) | alive
         for index in record.indices:
             if index not in tasks and (left := self._left(record, index)):
                 tasks[index] = left
         if any(index not in tasks for index in record.indices):
             tasks = self._remembered(record) | tasks
         remember_ended(record, tasks.values())
+        if silent and any(index not in tasks for index in record.indices):
+            raise silent  # a task is lost where Slurm says so, not where it says nothing
         return [tasks.get(index) or Task(index, State.LOST) for index in record.indices]
 
     def fetch(self, record: JobRecord) -> list[int | None]:
@@ -70,7 +75,8 @@ class Slurm:
             there = f"{above}/{record.identifier}{below}"
             names = " ".join(map(shlex.quote, (*_LEFT, *record.outputs)))
             pack = (
-                f'cd "{there}" && for each in {names}; do test ! -e "$each" || echo "$each"; done'
+                f'cd "{there}" && '
+                f'for each in {names}; do test ! -e "$each" || printf \'%s\\n\' "$each"; done'
             )
             on_node = (*words, "-w", task.node, "sh", "-c")
             send = (*on_node, f"{pack} | tar -c --verbatim-files-from -T -")
@@ -79,23 +85,28 @@ class Slurm:
             fetched.append(task.index)
         return fetched
 
-    def _alive(self, record: JobRecord) -> dict[int | None, Task]:
-        """The tasks that wait or run."""
+    def _alive(self, record: JobRecord) -> tuple[dict[int | None, Task], SchedulerError | None]:
+        """The tasks that wait or run; and the error where the controller did not answer."""
         words = ("squeue", "--noheader", "--array", "--jobs", record.identifier)
-        said = self._commands.attempt((*words, "--format", "%K|%T|%r")) or ""
+        try:
+            said = self._commands.output((*words, "--format", "%K|%T|%r"))
+        except SchedulerError as error:
+            return {}, None if _UNKNOWN in str(error).lower() else error
         tasks = {}
         for line in said.splitlines():
             number, state, reason = (*line.strip().split("|"), "", "")[:3]
             index = int(number) if record.tasks and number.isdigit() else None
             tasks[index] = Task(index, _live(state, reason), reason=_reason(reason))
-        return {index: task for index, task in tasks.items() if not task.state.is_final}
+        return {index: task for index, task in tasks.items() if not task.state.is_final}, None
 
     def _left(self, record: JobRecord, index: int | None) -> Task | None:
         try:
-            text = (record.task_directory(index) / "exit-code").read_text()
+            text = (record.task_directory(index) / "exit-code").read_text("utf-8", "replace")
         except OSError:
             return None
-        return ended(index, int(text)) if text.strip().isdigit() else None
+        # Whatever runs in the job's directory may write there.
+        found = _CODE.fullmatch(text.strip())
+        return ended(index, int(text)) if found else None
 
     def _remembered(self, record: JobRecord) -> dict[int | None, Task]:
         """What the controller, or the accounts, know of tasks that left no exit code."""
@@ -157,6 +168,6 @@ def _final(index: int | None, state: str, code: str, node: str) -> Task:
         return ended(index, 0, node)
     if word.startswith("CANCELLED"):
         return Task(index, State.CANCELLED, number or None, node=node)
-    if word in ("PENDING", "RUNNING", ""):
+    if not word or _live(word, "") is not State.LOST:
         return Task(index, State.PENDING)
     return Task(index, State.FAILED, number or None, word.lower().replace("_", " "), node)
