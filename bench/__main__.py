@@ -3,7 +3,8 @@
 The test channel and the base image are built when they are missing. Nothing is asserted:
 times are to be read as multiples of the floor, which is measured in the same rounds.
 `python -m bench registry` measures pushes and pulls instead, `python -m bench sif` how SIF files
-are made and start; each has its own --help.
+are made and start, `python -m bench jobs` what jobs cost the nodes of a cluster; each has its own
+--help.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def main() -> None:
         from bench.sif.run import main as sif
 
         sif(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["jobs"]:
+        from bench.jobs.run import main as jobs  # it alone needs the lab
+
+        jobs(sys.argv[2:])
         return
     options = parser("python -m bench", __doc__, WORKSPACES, "layers")
     options.add_argument("--case", default="", metavar="TEXT", help="only cases with TEXT in them")
