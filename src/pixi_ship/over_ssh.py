@@ -51,6 +51,10 @@ class SchedulerOverSSH:
         """Cancel every task that has not ended; raises SchedulerError."""
         self._driver.cancel(record)
 
+    def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
+        """The tasks, those that wait in vain with the reason."""
+        return self._driver.explained(record, tasks)
+
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array; raises SchedulerError."""
         if record.fetch is None:

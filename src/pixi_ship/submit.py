@@ -50,6 +50,9 @@ class Scheduler(Protocol):
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array."""
 
+    def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
+        """The tasks, those that wait in vain with the reason; may take its time."""
+
 
 def scheduler(name: SchedulerName, commands: Commands) -> Scheduler:
     """The driver of a scheduler."""

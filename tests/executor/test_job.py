@@ -51,6 +51,9 @@ class Driver:
             self.brings()
         return []
 
+    def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
+        return tasks
+
     def tasks(self, record: JobRecord) -> list[Task]:
         self.asked += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

@@ -157,6 +157,15 @@ def test_a_job_that_is_cancelled(submitter: Submitter) -> None:
     assert task["state"] == "cancelled"
 
 
+def test_an_array_that_is_cancelled(submitter: Submitter) -> None:
+    """Also the tasks that had not begun, which the schedulers forget first."""
+    job = submitter.submit("--array", "0-9%2", command=["sleep", "1000"])
+    assert submitter.run("cancel", job).returncode == 0
+    status, tasks = submitter.wait(job)
+    assert status != 0
+    assert {each["state"] for each in tasks} == {"cancelled"}
+
+
 def test_another_process_follows_the_log(submitter: Submitter) -> None:
     if submitter.scheduler == "slurm":
         pytest.skip("without a shared directory a node keeps the log until fetch")
@@ -174,7 +183,7 @@ def test_gpus(submitter: Submitter) -> None:
 
 
 def test_gpus_that_nobody_has(submitter: Submitter) -> None:
-    """Slurm refuses at once, HTCondor lets the job wait."""
+    """Slurm refuses at once, HTCondor lets the job wait, and says what it lacks when asked."""
     words = ("submit", submitter.scheduler, submitter.image, "--plain-http")
     done = submitter.run(*words, "--gpus", str(GPUS + 7), "--", "true")
     if submitter.scheduler == "slurm":
@@ -185,6 +194,7 @@ def test_gpus_that_nobody_has(submitter: Submitter) -> None:
     waited = submitter.run("wait", job, "--timeout", "10")
     assert waited.returncode == 1
     assert "has not ended in 10 s" in waited.stderr
+    assert f"no slot has GPUs >= {GPUS + 7}" in submitter.run("status", job).stdout
     assert submitter.run("cancel", job).returncode == 0
 
 

@@ -119,3 +119,46 @@ def test_a_machine_without_htcondor(programs: Programs, recorded: Recorded) -> N
     with pytest.raises(SchedulerError, match="there is no condor_rm on this machine") as error:
         HTCondor(programs.commands).cancel(record)
     assert "--dry-run" in str(error.value.hint)
+
+
+ANALYSIS = """\
+Job 12.000 defines the following attributes:
+
+    RequestDisk = MAX({ 1024,(TransferInputSizeMB + 1) * 1.25 }) * 1024 (kb)
+    RequestGPUs = 9
+    RequestMemory = 100 (mb)
+
+The Requirements expression for job 12.000 reduces to these conditions:
+
+        Slots
+Step   Matched  Condition
+----- --------- ---------
+[0]           2  TARGET.Arch == "X86_64"
+[7]           2  TARGET.Memory >= RequestMemory
+[9]           0  TARGET.GPUs >= RequestGPUs
+
+012.000:  Run analysis summary ignoring user priority.  Of 2 slots on 2 machines,
+      2 slots are rejected by your job's requirements
+
+WARNING:  Be advised:
+   No machines matched the job's constraints
+"""
+
+
+def test_why_a_job_waits_in_vain(programs: Programs, recorded: Recorded) -> None:
+    """As HTCondor 25.14 says it of a pool with two GPUs."""
+    programs.add("condor_q", ANALYSIS)
+    record = recorded(SchedulerName.HTCONDOR, None)
+    driver = HTCondor(programs.commands)
+    (task,) = driver.explained(record, driver.tasks(record))
+    assert (task.state, task.reason) == (State.PENDING, "no slot has GPUs >= 9")
+    assert "condor_q -better-analyze 12.0" in programs.calls.read_text()
+
+
+@pytest.mark.parametrize("said", ["", ANALYSIS.replace("No machines", "2 machines")])
+def test_a_job_that_may_yet_start(programs: Programs, recorded: Recorded, said: str) -> None:
+    programs.add("condor_q", said)
+    record = recorded(SchedulerName.HTCONDOR, None)
+    driver = HTCondor(programs.commands)
+    tasks = driver.tasks(record)
+    assert driver.explained(record, tasks) == tasks

@@ -37,7 +37,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON docume
 def status_command(directory: Path, as_json: bool) -> None:
     """Show what the tasks of a job are doing; JOB is the directory that submit printed."""
     with _opened(directory) as (record, driver):
-        tasks = driver.tasks(record)
+        tasks = driver.explained(record, driver.tasks(record))
     if as_json:
         print_foreign_json(_json(record, tasks))
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pixi_ship.errors import SchedulerError
@@ -26,6 +27,10 @@ _SUBMITTED, _EXECUTING, _EVICTED, _TERMINATED, _ABORTED, _HELD, _RELEASED = (
     *("000", "001", "004", "005", "009", "012", "013"),
 )
 _RECONNECT_FAILED, _CLUSTER_REMOVED = "024", "036"
+# Of an analysis: its summary, what the job asks for, conditions that no slot meets.
+_NO_SLOT = "No machines matched the job's constraints"
+_ASKED = re.compile(r"^ +(Request\w+) = (\S+)", re.MULTILINE)
+_LACKING = re.compile(r"^\[\d+\] +0  (\S.*?) *$", re.MULTILINE)
 
 
 class HTCondor:
@@ -49,6 +54,19 @@ class HTCondor:
     def fetch(self, record: JobRecord) -> list[int | None]:
         """Nothing: the pool itself brings back what a task leaves."""
         return []
+
+    def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
+        """The tasks, those that wait in vain with what no slot of the pool has."""
+        waiting = [at for at, task in enumerate(tasks) if task.state is State.PENDING]
+        if not waiting:
+            return tasks
+        # They all ask for the same.
+        words = ("condor_q", "-better-analyze", f"{record.identifier}.{waiting[0]}")
+        reason = _in_vain(self._commands.attempt(words) or "")
+        return [
+            replace(task, reason=reason) if reason and task.state is State.PENDING else task
+            for task in tasks
+        ]
 
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array; raises SchedulerError."""
@@ -99,6 +117,18 @@ def _after(task: Task, event: str, text: str) -> Task:
         if found := _KILLED.search(text):
             return ended(index, 128 + int(found[1]))
     return task
+
+
+def _in_vain(said: str) -> str:
+    """Why no slot takes a job, of what ``condor_q -better-analyze`` says; empty where one may."""
+    if _NO_SLOT not in said:
+        return ""
+    values = dict(_ASKED.findall(said))
+    lacking = []
+    for condition in _LACKING.findall(said):
+        words = [values.get(word, word) for word in condition.replace("TARGET.", "").split()]
+        lacking.append(" ".join(words))
+    return f"no slot has {' and '.join(lacking)}" if lacking else "no slot matches"
 
 
 def _second_line(text: str) -> str:

@@ -43,6 +43,10 @@ class Slurm:
         """Cancel every task that has not ended; raises SchedulerError."""
         self._commands.output(("scancel", record.identifier))
 
+    def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
+        """The tasks as they are: what is known of them is in them."""
+        return tasks
+
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array; raises SchedulerError."""
         alive, silent = self._alive(record)
