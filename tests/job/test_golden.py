@@ -16,7 +16,10 @@ from pixi_ship.errors import UsageError
 from pixi_ship.job.htcondor import render_htcondor
 from pixi_ship.job.site import Launcher, Site
 from pixi_ship.job.slurm import render_slurm
-from pixi_ship.job.spec import JobFiles, JobSpec
+from pixi_ship.job.spec import JobFiles, JobSpec, image_at_url
+from pixi_ship.targets.kubernetes import render_kubernetes
+from pixi_ship.targets.nextflow import render_nextflow
+from pixi_ship.targets.snakemake import render_snakemake
 
 from .cases import IMAGE, JOBS, LAUNCHERS, SITE
 
@@ -66,6 +69,36 @@ def test_a_partition_on_the_way_to_a_node() -> None:
 def test_launchers_that_take_no_sif(launcher: Launcher) -> None:
     with pytest.raises(UsageError, match=f"{launcher} cannot start oras://"):
         render_slurm(JOBS["array"], LAUNCHERS[launcher], DIRECTORY)
+
+
+def test_a_sif_at_a_url() -> None:
+    """HTCondor transfers it to each job; Slurm has nothing that would."""
+    image = image_at_url("osdf:///ospool/ap20/data/me/fit.sif")
+    assert image is not None
+    job = JobSpec(name="fit", command=("true",), image=image)
+    text = render_htcondor(job, Site(), DIRECTORY).files["fit.sub"]
+    assert f"container_image          = {image.place}\n" in text
+    with pytest.raises(UsageError, match="Slurm fetches no files"):
+        render_slurm(job, Site(), DIRECTORY)
+    for render in (render_snakemake, render_nextflow, render_kubernetes):
+        with pytest.raises(UsageError, match="osdf:"):
+            render(job, Site(), DIRECTORY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://me:secret@example.org/a.sif",
+        "https://example.org/a.sif?signature=abc",
+        "https://example.org/$(HOME)/a.sif",
+        "https://example.org/a.tar",
+        "ftp://example.org/a.sif",
+        "docker://example.org/a.sif",
+    ],
+)
+def test_what_is_no_url_of_a_sif(text: str) -> None:
+    """Neither what holds a secret, which job files would show, nor what HTCondor would expand."""
+    assert image_at_url(text) is None
 
 
 def test_dependencies() -> None:

@@ -16,7 +16,7 @@ from pixi_ship.cli.options import DEFAULT_PLATFORM
 from pixi_ship.errors import UsageError
 from pixi_ship.job.quantity import parse_bytes, parse_time
 from pixi_ship.job.site import PROFILE, Site, read_site, usual_profiles
-from pixi_ship.job.spec import JobImage, JobSpec, Resources, Tasks, parse_tasks
+from pixi_ship.job.spec import JobImage, JobSpec, Resources, Tasks, image_at_url, parse_tasks
 from pixi_ship.oci.reference import Transport, parse_reference
 from pixi_ship.platform import platform_of
 from pixi_ship.submit import job_image
@@ -119,8 +119,10 @@ def described_job(
 
     image: what REF is, where somebody has looked.
     """
-    reference = parse_reference(text)
     site = read_site(_profiles(given["profiles"]))
+    if (at_url := image_at_url(text)) is not None:
+        return _job_spec(at_url, command, Path(text).stem, given), site
+    reference = parse_reference(text)
     if image is None:
         with opened_registries(given) as registries:
             image = job_image(reference, platform_of(given["platform"]), registries)

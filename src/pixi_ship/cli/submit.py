@@ -65,7 +65,8 @@ def submit_command(
     """Run COMMAND, given after --, in the image REF as a job of Slurm or HTCondor, or here.
 
     REF: docker://HOST/NAME[:TAG], oras://HOST/NAME[:TAG] for a SIF in a registry, or sif:FILE;
-    for a job here (local) all that "run" takes. The job names the image's digest. Its files
+    for HTCondor also the URL of a SIF (https, osdf, pelican), for a job here (local) all that
+    "run" takes. The job names the image's digest. Its files
     lie in a directory of their own and can be submitted by hand; status, logs, wait and cancel
     take that directory.
     """

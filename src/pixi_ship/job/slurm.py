@@ -202,6 +202,11 @@ def sif_lines(job: JobSpec, site: Site) -> list[str]:
                 hint="push the SIF to a registry: build --to oras://HOST/NAME:TAG",
             )
         return [f"sif={shlex.quote(job.image.place)}"]
+    if job.image.kind is ImageKind.SIF_AT_URL:
+        raise UsageError(
+            f"Slurm fetches no files, nor {job.image.place}",
+            hint="name an image in a registry, or a sif: file that the nodes see",
+        )
     return [
         f'images="{site.images}"',
         f'sif="$images/sha256-{job.image.digest}.sif"',
@@ -264,7 +269,7 @@ def _plain(job: JobSpec, option: str) -> str:
 
 
 def _pyxis(job: JobSpec, site: Site, directory: str) -> list[str]:
-    if job.image.kind is ImageKind.SIF_IN_REGISTRY or job.image.kind is ImageKind.SIF_FILE:
+    if job.image.kind is not ImageKind.LAYERS:
         raise UsageError(
             f"pyxis cannot start {job.image.url}", hint="name the image in layers by docker://"
         )

@@ -18,17 +18,19 @@ _ADDRESS = re.compile(
 )
 _CAPABILITY = re.compile(r"\d{1,3}(?:\.\d{1,3})?\Z")
 _CUDA = re.compile(r"\d{1,4}(?:\.\d{1,4}){0,3}\Z")
+_SIF_URL = re.compile(r"(?:osdf|pelican|https?)://[A-Za-z0-9._~:/%+-]+\.sif\Z")
 _ARRAY = re.compile(r"(\d{1,9})-(\d{1,9})(?::(\d{1,9}))?(?:%(\d{1,9}))?\Z")
 _MOST_TASKS = 1_000_000
 INDEX, ITEM = "{index}", "{item}"
 
 
 class ImageKind(StrEnum):
-    """What the image of a job is: layers or a SIF in a registry, a SIF file, or only for here."""
+    """What a job's image is: layers or a SIF in a registry, a SIF here or at a URL, or for here."""
 
     LAYERS = "docker"
     SIF_IN_REGISTRY = "oras"
     SIF_FILE = "sif"
+    SIF_AT_URL = "url"
     HERE = "here"
 
 
@@ -36,7 +38,7 @@ class ImageKind(StrEnum):
 class JobImage:
     """The image that a job runs in.
 
-    place: ``HOST/NAME@sha256:…`` in a registry, else the path of a SIF. digest: the 64 hex
+    place: ``HOST/NAME@sha256:…`` in a registry, else the path or URL of a SIF. digest: the 64 hex
     digits of what the place names; empty for a file. cuda: the CUDA version that the driver
     must offer, where the environment wants one. plain_http: the registry speaks HTTP without TLS.
     """
@@ -56,6 +58,14 @@ class JobImage:
         """As Apptainer and HTCondor name it."""
         in_registry = self.kind in (ImageKind.LAYERS, ImageKind.SIF_IN_REGISTRY)
         return f"{self.kind}://{self.place}" if in_registry else self.place
+
+
+def image_at_url(text: str) -> JobImage | None:
+    """A SIF that a scheduler's own transfer fetches, without login; None for what is no such URL.
+
+    What is there is nobody's promise: a URL names no digest.
+    """
+    return JobImage(ImageKind.SIF_AT_URL, text) if _SIF_URL.match(text) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,8 @@ def _check(job: JobSpec) -> None:
         raise UsageError(
             "Nextflow starts a process after another by its inputs", hint="leave out --after"
         )
+    if job.image.kind is ImageKind.SIF_AT_URL:
+        raise UsageError(f"Nextflow does not fetch {job.image.place}", hint="name a registry")
     if job.workdir:
         raise UsageError("Nextflow chooses the directory itself", hint="leave out --workdir")
     for path in (*(PurePosixPath(each).name for each in job.inputs), *job.outputs):

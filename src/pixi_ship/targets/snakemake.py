@@ -17,7 +17,7 @@ from pixi_ship.job.quantity import MIB, rounded_up
 from pixi_ship.job.quote import shell_command
 from pixi_ship.job.script import export_lines, item_lines
 from pixi_ship.job.site import Site
-from pixi_ship.job.spec import JobFiles, JobSpec, Tasks
+from pixi_ship.job.spec import ImageKind, JobFiles, JobSpec, Tasks
 
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_]+")
 _MARK = re.compile(r"(?:touch|directory)\((.*)\)\Z", re.DOTALL)
@@ -37,6 +37,8 @@ def render_snakemake(job: JobSpec, site: Site, directory: str) -> JobFiles:
         raise UsageError(
             "Snakemake starts a rule after another by the files it needs", hint="leave out --after"
         )
+    if job.image.kind is ImageKind.SIF_AT_URL:
+        raise UsageError(f"Snakemake does not fetch {job.image.place}", hint="name a registry")
     if job.workdir:
         raise UsageError("Snakemake chooses the directory itself", hint="leave out --workdir")
     for path in (*job.inputs, *job.outputs):
