@@ -7,6 +7,7 @@ there; files come here as they are asked for.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pixi_ship.host.host import Host, no_rsync
 from pixi_ship.host.rules import left_by, small_files
 from pixi_ship.job.site import Site
 from pixi_ship.job.spec import ImageKind, JobFiles, JobSpec
+from pixi_ship.scheduler.command import LocalCommands
 from pixi_ship.scheduler.record import JobRecord, SchedulerName, There
 from pixi_ship.scheduler.state import Task
 from pixi_ship.submit import Fill, Submitted, new_directory, render, scheduler, written
@@ -50,6 +52,17 @@ class SchedulerOverSSH:
     def cancel(self, record: JobRecord) -> None:
         """Cancel every task that has not ended; raises SchedulerError."""
         self._driver.cancel(record)
+
+    def tail(self, record: JobRecord, task: Task, name: str, start: int) -> Iterator[bytes]:
+        """What a task has written to stdout.txt or stderr.txt by now, from a byte on."""
+        here = record.task_directory(task.index) / name
+        if record.fetch is not None:
+            # Nodes keep it until fetch brings it here.
+            if here.exists():
+                return LocalCommands({}).tail(here, start)
+            return self._driver.tail(record, task, name, start)
+        there = Path(_there(record).directory) / here.relative_to(record.directory)
+        return self.commands.tail(there, start)
 
     def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
         """The tasks, those that wait in vain with the reason."""
@@ -157,17 +170,6 @@ def dry_run_over_ssh(
     sent, _ = _rendered(name, job, site, directory, digest)
     here = above.absolute() / f"{job.name}-1"
     return files, list(sent.lines(host, here, files.submit))
-
-
-def log_of(record: JobRecord, index: int | None, name: str) -> tuple[Path, bool]:
-    """Where a task's log is, and whether that is on the record's host.
-
-    Nodes that keep what a task leaves give it to ``fetch`` alone, which brings it here.
-    """
-    here = record.task_directory(index) / name
-    if record.there is None or record.fetch is not None:
-        return here, False
-    return Path(record.there.directory) / here.relative_to(record.directory), True
 
 
 def _there(record: JobRecord) -> There:

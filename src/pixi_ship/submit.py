@@ -6,7 +6,7 @@ import io
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +49,9 @@ class Scheduler(Protocol):
 
     def tasks(self, record: JobRecord) -> list[Task]:
         """Every task, in the order of the array."""
+
+    def tail(self, record: JobRecord, task: Task, name: str, start: int) -> Iterator[bytes]:
+        """What a task has written to stdout.txt or stderr.txt by now, from a byte on."""
 
     def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
         """The tasks, those that wait in vain with the reason; may take its time."""

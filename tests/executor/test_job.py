@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,9 @@ class Driver:
         if self.brings:
             self.brings()
         return []
+
+    def tail(self, record: JobRecord, task: Task, name: str, start: int) -> Iterator[bytes]:
+        raise AssertionError("nobody follows")
 
     def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
         return tasks

@@ -167,12 +167,12 @@ def test_an_array_that_is_cancelled(submitter: Submitter) -> None:
 
 
 def test_another_process_follows_the_log(submitter: Submitter) -> None:
-    if submitter.scheduler == "slurm":
-        pytest.skip("without a shared directory a node keeps the log until fetch")
+    """Also one that the node keeps, and then once more when all has ended."""
     code = "import time; print('one', flush=True); time.sleep(3); print('two', flush=True)"
     job = submitter.submit(command=["python", "-c", code])
-    followed = submitter.run("logs", "--follow", job)
-    assert (followed.returncode, followed.stdout) == (0, "one\ntwo\n")
+    for words in (("--follow",), ("--follow",), ()):
+        followed = submitter.run("logs", *words, job)
+        assert (followed.returncode, followed.stdout) == (0, "one\ntwo\n"), followed.stderr
 
 
 def test_gpus(submitter: Submitter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tarfile
@@ -290,6 +291,36 @@ def test_an_end_that_nobody_has_written(
     assert one(slurm, record) == Task(None, State.FAILED, 3, "", "n1")
     path.write_text(json.dumps({"tasks": [{**known, **row}]}))
     assert one(slurm, record).state is State.LOST
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        (State.RUNNING, "--jobid=12_3 --overlap --chdir=/"),
+        (State.DONE, "--chdir=/ -w n1"),
+    ],
+)
+def test_a_log_that_its_node_keeps(
+    programs: Programs, slurm: Slurm, recorded: Recorded, state: State, step: str
+) -> None:
+    """Byte for byte, also what is no text, and from where somebody has read it to."""
+    record = replace(
+        recorded(SchedulerName.SLURM, Tasks(1, 4)),
+        fetch=(("srun", "--quiet", "--chdir=/"), "/scratch/jobs"),
+    )
+    programs.add("srun", base64.b64encode(b"\xff\xfe two\n").decode())
+    task = Task(3, state, node="n1")
+    assert b"".join(slurm.tail(record, task, "stdout.txt", 4)) == b"\xff\xfe two\n"
+    (call,) = programs.calls.read_text().splitlines()
+    assert step in call
+    assert 'tail -c +5 "/scratch/jobs/12/task-3/stdout.txt"' in call
+    (record.task_directory(3) / "stdout.txt").write_bytes(b"brought")
+    assert b"".join(slurm.tail(record, task, "stdout.txt", 4)) == b"ght"
+
+
+def test_a_log_of_a_task_that_has_not_begun(slurm: Slurm, recorded: Recorded) -> None:
+    record = replace(recorded(SchedulerName.SLURM, None), fetch=(("srun",), "/scratch"))
+    assert list(slurm.tail(record, Task(None, State.PENDING), "stdout.txt", 0)) == []
 
 
 @pytest.mark.parametrize("numbers", ["1-9:4,12%2", "1,5,9,12"])

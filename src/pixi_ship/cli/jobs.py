@@ -16,8 +16,8 @@ import click
 from pixi_ship.cli.foreign_text import echo, print_foreign_json, printable_errors
 from pixi_ship.cli.host_options import reached
 from pixi_ship.errors import SchedulerError, UsageError
-from pixi_ship.over_ssh import SchedulerOverSSH, log_of
-from pixi_ship.scheduler.command import Commands, LocalCommands
+from pixi_ship.over_ssh import SchedulerOverSSH
+from pixi_ship.scheduler.command import LocalCommands
 from pixi_ship.scheduler.record import JobRecord, read_record
 from pixi_ship.scheduler.state import State, Task, exit_code_of
 from pixi_ship.submit import Scheduler, scheduler
@@ -77,11 +77,14 @@ def logs_command(directory: Path, follow: bool, index: int | None, stderr: bool)
     """Print what a task wrote."""
     with _opened(directory) as (record, driver):
         _check_index(record, index)
-        log = _log(record, driver, index, "stderr.txt" if stderr else "stdout.txt")
+        log = _Log(record, driver, "stderr.txt" if stderr else "stdout.txt")
+        place = record.indices.index(index)
         if follow:
-            _follow(log, record, driver, record.indices.index(index))
+            _follow(log, place)
+        elif record.fetch is None:
+            log.print(Task(index, State.PENDING))  # whatever it does, its log is in one place
         else:
-            log.print()
+            log.print(driver.tasks(record)[place])
 
 
 @click.command("cancel")
@@ -145,33 +148,27 @@ def _check_index(record: JobRecord, index: int | None) -> None:
 
 @dataclass(slots=True)
 class _Log:
-    """A file that grows, printed as far as it has come."""
+    """What a task writes to a file, printed as far as it has come."""
 
-    commands: Commands
-    path: Path
+    record: JobRecord
+    driver: Scheduler
+    name: str
     at: int = 0
 
-    def print(self) -> None:
+    def print(self, task: Task) -> None:
         """Print what was written since."""
-        for block in self.commands.tail(self.path, self.at):
+        for block in self.driver.tail(self.record, task, self.name, self.at):
             sys.stdout.buffer.write(block)
             self.at += len(block)
         sys.stdout.flush()
 
 
-def _log(record: JobRecord, driver: Scheduler, index: int | None, name: str) -> _Log:
-    path, is_there = log_of(record, index, name)
-    if is_there and isinstance(driver, SchedulerOverSSH):
-        return _Log(driver.commands, path)
-    return _Log(LocalCommands(os.environ), path)
-
-
-def _follow(log: _Log, record: JobRecord, driver: Scheduler, place: int) -> None:
+def _follow(log: _Log, place: int) -> None:
     """Print a log until the task at this place of the array has ended."""
 
     def ask() -> list[Task]:
-        tasks = driver.tasks(record)
-        log.print()  # after that look: what an ended task wrote is all there
+        tasks = log.driver.tasks(log.record)
+        log.print(tasks[place])  # after that look: what an ended task wrote is all there
         return tasks
 
     for tasks in _polled(ask, None):

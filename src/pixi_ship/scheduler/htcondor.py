@@ -55,6 +55,10 @@ class HTCondor:
         """Nothing: the pool itself brings back what a task leaves."""
         return []
 
+    def tail(self, record: JobRecord, task: Task, name: str, start: int) -> Iterator[bytes]:
+        """What a task has written to stdout.txt or stderr.txt by now, from a byte on."""
+        return self._commands.tail(record.task_directory(task.index) / name, start)
+
     def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
         """The tasks, those that wait in vain with what no slot of the pool has."""
         waiting = [at for at, task in enumerate(tasks) if task.state is State.PENDING]

@@ -59,6 +59,10 @@ class Local:
         """Nothing: what a task leaves is here."""
         return []
 
+    def tail(self, record: JobRecord, task: Task, name: str, start: int) -> Iterator[bytes]:
+        """What a task has written to stdout.txt or stderr.txt by now, from a byte on."""
+        return self._commands.tail(record.task_directory(task.index) / name, start)
+
     def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
         """The tasks as they are: what is known of them is in them."""
         return tasks

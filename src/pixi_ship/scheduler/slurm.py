@@ -6,8 +6,10 @@ others, since it forgets jobs after minutes and many sites keep no accounts.
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from pixi_ship.errors import SchedulerError
@@ -43,6 +45,29 @@ class Slurm:
         """Cancel every task that has not ended; raises SchedulerError."""
         self._commands.output(("scancel", record.identifier))
 
+    def tail(self, record: JobRecord, task: Task, name: str, start: int) -> Iterator[bytes]:
+        """What a task has written to stdout.txt or stderr.txt by now, from a byte on.
+
+        Where its node keeps that, a step beside the task reads it. Raises SchedulerError.
+        """
+        here = record.task_directory(task.index) / name
+        if record.fetch is None or here.exists():
+            yield from self._commands.tail(here, start)
+            return
+        there = _place_on_node(record, task.index)
+        # In base64, since what a command says is taken for text.
+        script = f'test ! -e "{there}/{name}" || tail -c +{start + 1} "{there}/{name}" | base64'
+        if task.state is State.RUNNING:
+            number = "" if task.index is None else f"_{task.index}"
+            step = ("srun", "--quiet", f"--jobid={record.identifier}{number}", "--overlap")
+            # It may end just now; then the next look finds it on its node.
+            said = self._commands.attempt((*step, "--chdir=/", "sh", "-c", script)) or ""
+        elif task.node:
+            said = self._commands.output((*record.fetch[0], "-w", task.node, "sh", "-c", script))
+        else:
+            return
+        yield base64.b64decode(said)
+
     def explained(self, record: JobRecord, tasks: list[Task]) -> list[Task]:
         """The tasks as they are: what is known of them is in them."""
         return tasks
@@ -69,14 +94,13 @@ class Slurm:
         """
         if record.fetch is None:
             return []
-        words, above = record.fetch
+        words = record.fetch[0]
         fetched: list[int | None] = []
         for task in self.tasks(record):
             here = record.task_directory(task.index)
             if not task.state.is_final or not task.node or (here / _LEFT[0]).exists():
                 continue
-            below = "" if task.index is None else f"/task-{task.index}"
-            there = f"{above}/{record.identifier}{below}"
+            there = _place_on_node(record, task.index)
             names = " ".join(map(shlex.quote, (*_LEFT, *record.outputs)))
             pack = (
                 f'cd "{there}" && '
@@ -138,6 +162,14 @@ class Slurm:
             for index in _indices(record, identifier.partition("_")[2]):
                 tasks[index] = _final(index, state, code, node)
         return tasks
+
+
+def _place_on_node(record: JobRecord, index: int | None) -> str:
+    """A task's directory on its node, for ``sh``."""
+    if record.fetch is None:
+        raise AssertionError("its nodes keep nothing to themselves")
+    below = "" if index is None else f"/task-{index}"
+    return f"{record.fetch[1]}/{record.identifier}{below}"
 
 
 def _indices(record: JobRecord, text: str) -> list[int | None]:
