@@ -18,6 +18,7 @@ from ..contract.tools import output
 BASE = f"oci:{REPOSITORY / '.test-data' / 'base'}:bookworm"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
