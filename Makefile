@@ -18,7 +18,7 @@ help: ## List the targets
 demo: setup ## Build an image from a lock file and run a job in it (a few minutes the first time)
 	@demo/run
 
-test: setup lab-root ## Run all tests; choose some with ARGS="-k words" or ARGS=tests/unit
+test: setup ## Run all tests; choose some with ARGS="-k words" or ARGS=tests/unit
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/ready ## Check style and types

@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lab_or_skip() -> Lab:
     """The lab in `$PIXI_SHIP_LAB` or `.test-data`, running or not.
 
-    Skips where there can be none, also where CI runs: it wants root, namespaces, and another
-    Debian suite in reach.
+    Skips where there is none, also where CI runs: it wants root, namespaces, another Debian suite
+    in reach, and twenty minutes.
     """
     place = os.environ.get("PIXI_SHIP_LAB")
     lab = Lab(Path(place) if place else DATA)
