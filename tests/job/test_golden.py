@@ -7,7 +7,6 @@ writes them anew; then look at what changed.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,14 @@ from pixi_ship.targets.nextflow import render_nextflow
 from pixi_ship.targets.snakemake import render_snakemake
 
 from .cases import IMAGE, JOBS, LAUNCHERS, SITE
+from .golden_files import assert_golden
 
 GOLDEN = Path(__file__).with_name("golden")
 DIRECTORY = "/home/me/jobs/fit-1"
 
 
 def held(name: str, files: JobFiles) -> None:
-    parts = [f"==> {file} <==\n{text}" for file, text in files.files.items()]
-    parts += [f"$ {' '.join(files.submit)}\n", *(f"note: {note}\n" for note in files.notes)]
-    text, path = "\n".join(parts), GOLDEN / f"{name}.txt"
-    if os.environ.get("REWRITE_GOLDEN"):
-        path.write_text(text)
-    assert path.read_text() == text
+    assert_golden(GOLDEN / f"{name}.txt", files)
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -6,15 +6,24 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from lab.cluster import DATA, Lab
-from lab.machine import USER
+from lab.machine import HOME, USER
 from lab.slurm import wait_for_nodes as wait_for_slurm
 
 from ..conftest import REPOSITORY, TestData
 from ..contract.tools import output
 
+PROFILE = """\
+[slurm]
+shared = false
+scratch = "/scratch"
+images = "/scratch/images"
+"""
+Pool: TypeAlias = tuple[Lab, str, str]
+"""The lab, a scheduler of it, and an image that its nodes can have."""
 BASE = f"oci:{REPOSITORY / '.test-data' / 'base'}:bookworm"
 
 
@@ -88,3 +97,23 @@ def image(lab: Lab, numpy_build: list[str]) -> str:
     reference = f"{lab.registry}/lab/numpy:1"
     output(*lab.submit.with_network(*numpy_build, "--plain-http", "--to", f"docker://{reference}"))
     return reference
+
+
+@pytest.fixture(scope="session")
+def oras(lab: Lab, numpy_build: list[str]) -> str:
+    """A SIF of the numpy workspace in the lab's registry."""
+    reference = f"oras://{lab.registry}/lab/numpy:1-sif"
+    output(*lab.submit.with_network(*numpy_build, "--plain-http", "--to", reference))
+    return reference
+
+
+@pytest.fixture(params=["htcondor", "slurm"])
+def pool(request: pytest.FixtureRequest, nodes: Lab) -> Pool:
+    """Each scheduler; HTCondor with a file that it transfers, Slurm with one in a registry."""
+    if nodes.submit.run("python3", "-c", "import rattler").returncode:
+        pytest.skip("no lab-tool here (make lab-up fetches it where a Python index is in reach)")
+    nodes.submit.output("mkdir", "-p", f"{HOME}/.config/pixi-ship")
+    nodes.submit.write(f"{HOME}/.config/pixi-ship/site.toml", PROFILE)
+    if request.param == "htcondor":
+        return nodes, "htcondor", f"sif:{request.getfixturevalue('sif')}"
+    return nodes, "slurm", request.getfixturevalue("oras")

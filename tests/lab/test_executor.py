@@ -11,9 +11,7 @@ import pytest
 from lab.cluster import Lab
 from lab.machine import HOME
 
-from .test_submit import PROFILE, oras
-
-__all__ = ["oras"]
+from .conftest import Pool
 
 _HEAD = """\
 import json, os, sys, time
@@ -70,15 +68,9 @@ class Submitter:
         return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(params=["htcondor", "slurm"])
-def submitter(request: pytest.FixtureRequest, nodes: Lab) -> Submitter:
-    if nodes.submit.run("python3", "-c", "import rattler").returncode:
-        pytest.skip("no lab-tool here (make lab-up fetches it where a Python index is in reach)")
-    nodes.submit.output("mkdir", "-p", f"{HOME}/.config/pixi-ship")
-    nodes.submit.write(f"{HOME}/.config/pixi-ship/site.toml", PROFILE)
-    if request.param == "htcondor":
-        return Submitter(nodes, "htcondor", f"sif:{request.getfixturevalue('sif')}")
-    return Submitter(nodes, "slurm", request.getfixturevalue("oras"))
+@pytest.fixture
+def submitter(pool: Pool) -> Submitter:
+    return Submitter(*pool)
 
 
 def test_a_result_and_what_was_printed(submitter: Submitter) -> None:

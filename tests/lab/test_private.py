@@ -16,7 +16,8 @@ from lab.machine import HOME
 from lab.registry import LOGIN
 
 from ..contract.tools import output
-from .test_submit import PROFILE, Submitter
+from .conftest import PROFILE
+from .test_submit import Submitter
 
 NAME, PASSWORD = LOGIN
 TOKEN = base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()

@@ -19,16 +19,10 @@ from lab.machine import HOME
 from lab.slurm import GPUS, NODES
 from lab.slurm import wait_for_nodes as wait_for_slurm
 
-from ..contract.tools import output
+from .conftest import Pool
 
 SHOW = "import json, sys; print(json.dumps(sys.argv[1:]))"
 WORDS = ["two words", "it's", '"q"', "$HOME", "$(id)", "a\nb", "ü→", "", "-x", "--", "\\", "#", "*"]
-PROFILE = """\
-[slurm]
-shared = false
-scratch = "/scratch"
-images = "/scratch/images"
-"""
 
 
 @dataclass(frozen=True)
@@ -60,24 +54,9 @@ class Submitter:
         return self.lab.submit.output("cat", path)
 
 
-@pytest.fixture(scope="session")
-def oras(lab: Lab, numpy_build: list[str]) -> str:
-    """A SIF of the numpy workspace in the lab's registry."""
-    reference = f"oras://{lab.registry}/lab/numpy:1-sif"
-    output(*lab.submit.with_network(*numpy_build, "--plain-http", "--to", reference))
-    return reference
-
-
-@pytest.fixture(params=["htcondor", "slurm"])
-def submitter(request: pytest.FixtureRequest, nodes: Lab) -> Submitter:
-    """Each scheduler; HTCondor with a file that it transfers, Slurm with one in a registry."""
-    if nodes.submit.run("python3", "-c", "import rattler").returncode:
-        pytest.skip("no lab-tool here (make lab-up fetches it where a Python index is in reach)")
-    nodes.submit.output("mkdir", "-p", f"{HOME}/.config/pixi-ship")
-    nodes.submit.write(f"{HOME}/.config/pixi-ship/site.toml", PROFILE)
-    if request.param == "htcondor":
-        return Submitter(nodes, "htcondor", f"sif:{request.getfixturevalue('sif')}")
-    return Submitter(nodes, "slurm", request.getfixturevalue("oras"))
+@pytest.fixture
+def submitter(pool: Pool) -> Submitter:
+    return Submitter(*pool)
 
 
 def test_numpy_with_an_input_and_an_output(submitter: Submitter) -> None:

@@ -7,7 +7,6 @@ writes them anew; then look at what changed.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pixi_ship.job.spec import JobFiles, JobSpec, Resources, Tasks
 from pixi_ship.targets.known import TARGETS
 
 from ..job.cases import GIB, IMAGE, JOBS, SIF, SITE
+from ..job.golden_files import assert_golden
 
 GOLDEN = Path(__file__).with_name("golden")
 DIRECTORY = "/home/me"
@@ -63,12 +63,7 @@ def rendered(name: str, job: JobSpec, site: Site) -> JobFiles:
 
 
 def held(name: str, files: JobFiles) -> None:
-    parts = [f"==> {file} <==\n{text}" for file, text in files.files.items()]
-    parts += [f"$ {' '.join(files.submit)}\n", *(f"note: {note}\n" for note in files.notes)]
-    text, path = "\n".join(parts), GOLDEN / f"{name}.txt"
-    if os.environ.get("REWRITE_GOLDEN"):
-        path.write_text(text)
-    assert path.read_text() == text
+    assert_golden(GOLDEN / f"{name}.txt", files)
 
 
 @pytest.mark.parametrize("name", CASES)

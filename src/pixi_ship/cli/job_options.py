@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +13,23 @@ import click
 from pixi_ship.cli.image_options import ImageOptions, opened_registries
 from pixi_ship.cli.options import DEFAULT_PLATFORM
 from pixi_ship.errors import UsageError
-from pixi_ship.job.quantity import parse_bytes, parse_time
+from pixi_ship.job.quantity import parse_resources
 from pixi_ship.job.site import PROFILE, Site, read_site, usual_profiles
-from pixi_ship.job.spec import JobImage, JobSpec, Resources, Tasks, image_at_url, parse_tasks
+from pixi_ship.job.spec import (
+    JobImage,
+    JobSpec,
+    Resources,
+    Tasks,
+    image_at_url,
+    job_name,
+    parse_tasks,
+)
 from pixi_ship.oci.reference import Transport, parse_reference
 from pixi_ship.platform import platform_of
 from pixi_ship.submit import job_image
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class JobOptions(TypedDict):
@@ -145,7 +150,7 @@ def _job_spec(image: JobImage, command: tuple[str, ...], usual: str, given: JobO
     if items:
         tasks = Tasks(0, len(items) - 1)
     return JobSpec(
-        name=given["name"] or _NOT_IN_NAME.sub("-", usual)[:64].strip(".-_") or "job",
+        name=given["name"] or job_name(usual),
         command=command,
         image=image,
         resources=_resources(given),
@@ -161,16 +166,14 @@ def _job_spec(image: JobImage, command: tuple[str, ...], usual: str, given: JobO
 
 
 def _resources(given: JobOptions) -> Resources:
-    def size(name: str, text: str | None) -> int | None:
-        return parse_bytes(text, name) if text else None
-
-    return Resources(
+    return parse_resources(
+        lambda field: f"--{field.replace('_', '-')}",
         cpus=given["cpus"],
-        memory=size("--memory", given["memory"]),
-        disk=size("--disk", given["disk"]),
-        time=parse_time(given["time"], "--time") if given["time"] else None,
+        memory=given["memory"],
+        disk=given["disk"],
+        time=given["time"],
         gpus=given["gpus"],
-        gpu_memory=size("--gpu-memory", given["gpu_memory"]),
+        gpu_memory=given["gpu_memory"],
         gpu_capability=given["gpu_capability"],
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +11,13 @@ from pathlib import Path
 from pixi_ship.cli.display import progress
 from pixi_ship.cli.image_options import ImageOptions, opened_registries
 from pixi_ship.cli.options import cache_directory, cores, platform_here
-from pixi_ship.errors import UsageError
 from pixi_ship.oci.reference import parse_reference
 from pixi_ship.platform import platform_of
 from pixi_ship.run import Workbench, is_sif, open_image
 from pixi_ship.run.process import succeeds
 from pixi_ship.run.task import TaskStart
 from pixi_ship.runtime.find import find_runtime
-from pixi_ship.runtime.spec import Caller
+from pixi_ship.runtime.spec import Caller, runtime_options
 
 
 @contextmanager
@@ -30,11 +28,7 @@ def start_here(
     environment = dict(os.environ)
     reference = parse_reference(text).anchored(Path.cwd())
     found = find_runtime(shutil.which, name=runtime, sif=is_sif(reference), gpus=gpus)
-    variable = f"PIXI_SHIP_{found.runtime.name.upper()}_OPTIONS"
-    try:
-        options = shlex.split(environment.get(variable, ""))
-    except ValueError as error:
-        raise UsageError(f"{variable} is no row of words: {error}") from None
+    options = runtime_options(found.runtime.name, environment)
     authfile = given["authfile"]
     # The script starts in another directory than this one.
     cache = cache_directory(given["cache_dir"]).absolute()
@@ -50,4 +44,4 @@ def start_here(
             progress=watcher,
         )
         caller = Caller(str(Path.cwd()), str(Path.home()), os.getuid(), os.getgid(), environment)
-        yield TaskStart(open_image(reference, at), found, at, caller, tuple(options), not dry_run)
+        yield TaskStart(open_image(reference, at), found, at, caller, options, not dry_run)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypedDict, TypeVar
 
 import click
 
-from pixi_ship.registry.certificates import certificate_directories
-from pixi_ship.registry.credentials import credential_store
 from pixi_ship.registry.patience import Patience
-from pixi_ship.registry.session import Settings
-from pixi_ship.version import __version__
+from pixi_ship.registry.session import Settings, settings_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,14 +53,11 @@ def registry_settings(
     given: RegistryOptions, *, offline: bool = False, patience: Patience | None = None
 ) -> Settings:
     """The settings, with what environment and home directory add."""
-    environment: Mapping[str, str] = os.environ
-    home = Path.home()
-    return Settings(
-        credentials=credential_store(environment, home, os.getuid(), given["authfile"]),
-        user_agent=f"pixi-ship/{__version__}",
+    return settings_of(
+        *(os.environ, Path.home(), os.getuid()),
+        authfile=given["authfile"],
         plain_http=given["plain_http"],
-        offline=offline,
-        certificate_directories=tuple(certificate_directories(home)),
         ca_file=given["ca_file"],
-        patience=patience or Patience(),
+        offline=offline,
+        patience=patience,
     )

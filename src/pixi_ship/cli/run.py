@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -43,7 +42,15 @@ from pixi_ship.run import (
 )
 from pixi_ship.run.process import become, load_image, succeeds, supervise
 from pixi_ship.runtime.find import RUNTIMES, Form, FoundRuntime, find_runtime
-from pixi_ship.runtime.spec import Caller, Like, RunSpec, parse_bind, parse_gpus, parse_variable
+from pixi_ship.runtime.spec import (
+    Caller,
+    Like,
+    RunSpec,
+    parse_bind,
+    parse_gpus,
+    parse_variable,
+    runtime_options,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -186,7 +193,6 @@ def _run_spec(
         raise UsageError(
             f"--workdir {workdir!r} is no absolute path", hint="want a directory of the container"
         )
-    variable = f"PIXI_SHIP_{found.runtime.name.upper()}_OPTIONS"
     return RunSpec(
         command=command,
         caller=Caller(
@@ -197,15 +203,8 @@ def _run_spec(
         gpus=gpus,
         starts_in=workdir,
         like=Like(given["like"]) if given["like"] else None,
-        options=(*_words(variable, environment.get(variable, "")), *given["options"]),
+        options=(*runtime_options(found.runtime.name, environment), *given["options"]),
     )
-
-
-def _words(variable: str, text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"{variable} is {text!r}: {error}") from None
 
 
 def _at_terminal() -> bool:

@@ -5,7 +5,6 @@ Names are those of submitit and concurrent.futures, for who knows them.
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import warnings
@@ -24,7 +23,7 @@ from pixi_ship.executor.sent import Call, Sent, call_of, sent
 from pixi_ship.executor.surroundings import surroundings
 from pixi_ship.host.address import checked_host, checked_jobs
 from pixi_ship.job.site import Site, read_site
-from pixi_ship.job.spec import JobImage, JobSpec, Tasks
+from pixi_ship.job.spec import JobImage, JobSpec, Tasks, job_name
 from pixi_ship.oci.reference import Transport, parse_reference
 from pixi_ship.over_ssh import REMOTE_JOBS, submit_over_ssh
 from pixi_ship.platform import platform_of
@@ -33,6 +32,7 @@ from pixi_ship.run import Workbench, is_sif, open_image
 from pixi_ship.run.process import succeeds
 from pixi_ship.run.task import TaskStart
 from pixi_ship.runtime.find import RUNTIMES, find_runtime
+from pixi_ship.runtime.spec import runtime_options
 from pixi_ship.scheduler.command import LocalCommands
 from pixi_ship.scheduler.record import SchedulerName
 from pixi_ship.submit import job_image, submit
@@ -41,7 +41,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PROTOCOL = 4  # of pickle; every Python 3.4 and newer reads it
-_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(slots=True)
@@ -193,9 +192,8 @@ class Executor:
     def _spec(self, travels: Sent, image: JobImage, array: bool) -> JobSpec:
         asked = self._parameters
         count = len(travels.calls)
-        usual = _NOT_IN_NAME.sub("-", travels.calls[0].function.name)[:64].strip(".-_")
         return JobSpec(
-            name=asked.get("name") or usual or "job",
+            name=asked.get("name") or job_name(travels.calls[0].function.name),
             command=travels.command(array=array),
             image=image,
             resources=resources(asked),
@@ -248,7 +246,7 @@ class Executor:
         opened = open_image(self._reference, at)
         if self._reference.transport is Transport.DOCKER and opened.image.root is not None:
             self._reference = self._reference.at(opened.image.root)
-        options = self._around.runtime_options(found.runtime.name)
+        options = runtime_options(found.runtime.name, environment)
         return TaskStart(opened, found, at, self._around.caller(), options)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from pixi_ship.errors import UsageError
-from pixi_ship.job.quantity import parse_bytes, parse_time
+from pixi_ship.job.quantity import parse_resources
 from pixi_ship.job.spec import Resources
 
 
@@ -79,20 +79,17 @@ def check_row(name: str, value: object, types: tuple[type, ...] = (str, Path)) -
 
 def resources(given: Parameters) -> Resources:
     """What each task may use; raises UsageError for what is no amount."""
-    cpus, gpus, time = given.get("cpus", 1), given.get("gpus", 0), given.get("time")
+    cpus, gpus = given.get("cpus", 1), given.get("gpus", 0)
     for name, number, least in (("cpus", cpus, 1), ("gpus", gpus, 0)):
         if not isinstance(number, int) or number < least:
             raise UsageError(f"{name} is {number!r}, want a number from {least} on")
-    return Resources(
+    return parse_resources(
+        str,
         cpus=cpus,
-        memory=_size("memory", given.get("memory")),
-        disk=_size("disk", given.get("disk")),
-        time=parse_time(time, "time") if time else None,
+        memory=given.get("memory"),
+        disk=given.get("disk"),
+        time=given.get("time"),
         gpus=gpus,
-        gpu_memory=_size("gpu_memory", given.get("gpu_memory")),
+        gpu_memory=given.get("gpu_memory"),
         gpu_capability=given.get("gpu_capability"),
     )
-
-
-def _size(name: str, text: str | None) -> int | None:
-    return parse_bytes(text, name) if text else None

@@ -7,27 +7,22 @@ directories and the user; all else is handed what it needs.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixi_ship.cache import Cache, usual_directory
-from pixi_ship.errors import UsageError
 from pixi_ship.host.connection import Connection, socket_directory
 from pixi_ship.host.host import Host
 from pixi_ship.job.site import usual_profiles
 from pixi_ship.over_ssh import SchedulerOverSSH
 from pixi_ship.platform import platform_of_machine
-from pixi_ship.registry.certificates import certificate_directories
-from pixi_ship.registry.credentials import credential_store
 from pixi_ship.registry.registries import Registries
-from pixi_ship.registry.session import Settings
+from pixi_ship.registry.session import settings_of
 from pixi_ship.runtime.spec import Caller
 from pixi_ship.scheduler.command import LocalCommands
 from pixi_ship.scheduler.record import SchedulerName
 from pixi_ship.submit import Scheduler, scheduler
-from pixi_ship.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +60,10 @@ class Surroundings:
         ca_file: Path | None,
     ) -> Registries:
         """Registries, to be closed by who asks."""
-        settings = Settings(
-            credentials=credential_store(self.environment, self.home, self.uid, authfile),
-            user_agent=f"pixi-ship/{__version__}",
+        settings = settings_of(
+            *(self.environment, self.home, self.uid),
+            authfile=authfile,
             plain_http=plain_http,
-            certificate_directories=tuple(certificate_directories(self.home)),
             ca_file=ca_file,
         )
         return Registries(settings, Cache(self.cache_directory(cache)))
@@ -88,14 +82,6 @@ class Surroundings:
     def caller(self) -> Caller:
         """Who runs jobs here."""
         return Caller(str(self.directory), str(self.home), self.uid, self.gid, self.environment)
-
-    def runtime_options(self, runtime: str) -> tuple[str, ...]:
-        """Words for every call of a runtime; raises UsageError where they are none."""
-        name = f"PIXI_SHIP_{runtime.upper()}_OPTIONS"
-        try:
-            return tuple(shlex.split(self.environment.get(name, "")))
-        except ValueError as error:
-            raise UsageError(f"{name} is no row of words: {error}") from None
 
 
 def surroundings() -> Surroundings:

@@ -6,8 +6,10 @@ Bytes count in powers of 1024, as both schedulers do: ``4G``, ``4GB`` and ``4GiB
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pixi_ship.errors import UsageError
+from pixi_ship.job.spec import Resources
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP])(?:i?B)?\Z", re.IGNORECASE)
 _POWERS = {unit: 10 * power for power, unit in enumerate("KMGTP", 1)}
@@ -60,3 +62,30 @@ def slurm_time(seconds: int) -> str:
     """``D-HH:MM:SS``, of sbatch's forms the one that cannot be misread."""
     days, rest = divmod(seconds, _DAY)
     return f"{days}-{rest // _HOUR:02}:{rest % _HOUR // _MINUTE:02}:{rest % _MINUTE:02}"
+
+
+def parse_resources(
+    name: Callable[[str], str],
+    *,
+    cpus: int,
+    memory: str | None,
+    disk: str | None,
+    time: str | None,
+    gpus: int,
+    gpu_memory: str | None,
+    gpu_capability: str | None,
+) -> Resources:
+    """What each task may use; name: how errors call a field. Raises UsageError."""
+
+    def size(field: str, text: str | None) -> int | None:
+        return parse_bytes(text, name(field)) if text else None
+
+    return Resources(
+        cpus=cpus,
+        memory=size("memory", memory),
+        disk=size("disk", disk),
+        time=parse_time(time, name("time")) if time else None,
+        gpus=gpus,
+        gpu_memory=size("gpu_memory", gpu_memory),
+        gpu_capability=gpu_capability,
+    )

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from pixi_ship.errors import ImageError, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What sbatch and condor_submit take without quotes; a name without @ is one of the site's.
 _ADDRESS = re.compile(
@@ -58,6 +59,11 @@ class JobImage:
         """As Apptainer and HTCondor name it."""
         in_registry = self.kind in (ImageKind.LAYERS, ImageKind.SIF_IN_REGISTRY)
         return f"{self.kind}://{self.place}" if in_registry else self.place
+
+
+def job_name(text: str) -> str:
+    """A name for a job, made of whatever it is to remind of."""
+    return _NOT_IN_NAME.sub("-", text)[:64].strip(".-_") or "job"
 
 
 def image_at_url(text: str) -> JobImage | None:

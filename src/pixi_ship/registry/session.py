@@ -22,8 +22,8 @@ import httpx
 from pixi_ship.errors import NotInRegistry, RegistryError
 from pixi_ship.oci.blob import MAX_DOCUMENT
 from pixi_ship.redaction import redacted_text
-from pixi_ship.registry.certificates import tls_context
-from pixi_ship.registry.credentials import CredentialStore
+from pixi_ship.registry.certificates import certificate_directories, tls_context
+from pixi_ship.registry.credentials import CredentialStore, credential_store
 from pixi_ship.registry.login import Login
 from pixi_ship.registry.patience import (
     RETRIED,
@@ -34,6 +34,7 @@ from pixi_ship.registry.patience import (
     retry_after,
     speaks_no_tls,
 )
+from pixi_ship.version import __version__
 
 T = TypeVar("T")
 
@@ -61,6 +62,29 @@ class Settings:
     parallel: int = 6
     timeout: float = 60.0
     patience: Patience = field(default_factory=Patience)
+
+
+def settings_of(
+    environment: Mapping[str, str],
+    home: Path,
+    uid: int,
+    *,
+    authfile: Path | None,
+    plain_http: bool | None,
+    ca_file: Path | None,
+    offline: bool = False,
+    patience: Patience | None = None,
+) -> Settings:
+    """The settings of a person: what is asked for, with what variables and home directory add."""
+    return Settings(
+        credentials=credential_store(environment, home, uid, authfile),
+        user_agent=f"pixi-ship/{__version__}",
+        plain_http=plain_http,
+        offline=offline,
+        certificate_directories=tuple(certificate_directories(home)),
+        ca_file=ca_file,
+        patience=patience or Patience(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -142,6 +143,15 @@ def parse_variable(text: str, environment: Mapping[str, str]) -> Variable:
     if name not in environment:
         raise UsageError(f"--env {name}: it is not set here", hint=f"want {name}=VALUE")
     return Variable(name, environment[name], inherited=True)
+
+
+def runtime_options(runtime: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Words for every call of a runtime, by PIXI_SHIP_<RUNTIME>_OPTIONS. Raises UsageError."""
+    variable = f"PIXI_SHIP_{runtime.upper()}_OPTIONS"
+    try:
+        return tuple(shlex.split(environment.get(variable, "")))
+    except ValueError as error:
+        raise UsageError(f"{variable} is no row of words: {error}") from None
 
 
 def parse_gpus(text: str) -> str:
