@@ -90,3 +90,28 @@ class CacheError(PixiShipError):
 
 class SchedulerError(PixiShipError):
     """A scheduler is not there, refused, or knows nothing of the job."""
+
+
+class SandboxError(PixiShipError):
+    """What a package brings along cannot be run apart from this machine."""
+
+
+class SourceError(PixiShipError):
+    """A source cannot be had, is not the locked one, or does not build."""
+
+
+class ProjectError(PixiShipError):
+    """A file of the project, or a task of it, cannot be taken into an image."""
+
+
+class ActivationError(PixiShipError):
+    """A script that activates an environment, or finishes a package's installation, failed."""
+
+
+class TaskError(ProjectError):
+    """A task of the manifest cannot be the command of an image."""
+
+    def __init__(self, task: str, obstacle: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"taking task {task!r} as the command: {reason}", hint=hint)
+        self.task = task
+        self.obstacle = obstacle

@@ -1,0 +1,1 @@
+"""Run what a package brings along without giving it this machine: scripts, build backends."""
