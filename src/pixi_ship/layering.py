@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pixi_ship.cache import Cache
@@ -65,39 +66,46 @@ def layer_recipes(
     merge: None while it is not known which packages contest paths; layers are then a forecast.
     """
     packages = selection.packages
-    boundary = len(selection.environment.conda)
-    layers: list[LayerRecipe] = []
     joined = merge.groups if merge else ()
-    conda, pypi = range(boundary), range(boundary, len(packages))
     sizes = merge.sizes if merge else tuple(package.size or 0 for package in packages)
-    units = [_units(packages, sizes, conda, joined), _units(packages, sizes, pypi, joined)]
-    budgets = _budgets([len(each) for each in units], options.max_layers)
-    if len(joined) and any(min(group) < boundary <= max(group) for group in joined):
-        # A wheel lies over a conda package's file: they share a layer, conda's.
-        units = [_units(packages, sizes, range(len(packages)), joined)]
-        budgets = [options.max_layers - 1]
-    for each, budget in zip(units, budgets, strict=True):
-        if each:
-            layers += [
-                _recipe(selection, archives, merge, members, sizes, options)
-                for members in split(each, budget)
-            ]
-    return tuple(layers)
+    units = [_units(packages, sizes, indices, joined) for indices in _ranges(selection, joined)]
+    budgets = _budgets(len(units), options.max_layers)
+    return tuple(
+        _recipe(selection, archives, merge, members, sizes, options)
+        for each, budget in zip(units, budgets, strict=True)
+        for members in split(each, budget)
+    )
 
 
-def _budgets(counts: Sequence[int], max_layers: int) -> list[int]:
-    """Share the layers between conda packages and wheels; one is kept for the configuration."""
+def _ranges(selection: Selection, joined: Sequence[frozenset[int]]) -> list[range]:
+    """Conda packages, wheels, wheels that were built here: the most stable first.
+
+    Where one lies over another's file they share a layer, so that boundary falls.
+    """
+    environment = selection.environment
+    built = sum(package.source is not None for package in environment.pypi)
+    count = len(selection.packages)
+    bounds = {0, len(environment.conda), count - built, count}
+    kept = [
+        bound
+        for bound in sorted(bounds)
+        if not any(min(group) < bound <= max(group) for group in joined)
+    ]
+    return [range(*pair) for pair in pairwise(kept)]
+
+
+def _budgets(count: int, max_layers: int) -> list[int]:
+    """Share the layers between kinds of packages; one is kept for the configuration."""
     usable = max_layers - 1
-    wanting = [count for count in counts if count]
-    if usable < len(wanting):
+    if usable < count:
         raise UsageError(
-            f"--max-layers {max_layers} is too few", hint=f"at least {len(wanting) + 1} are needed"
+            f"--max-layers {max_layers} is too few", hint=f"at least {count + 1} are needed"
         )
-    if len(wanting) < len(counts):
-        return [usable for _ in counts]
     # Fixed shares: were they in proportion, adding one package could regroup all others.
-    wheels = max(1, usable // 4)
-    return [usable - wheels, wheels]
+    shares: list[int] = []
+    for number in range(count - 1, 0, -1):
+        shares.insert(0, max(1, usable // 4 if number == 1 else usable // 8))
+    return [usable - sum(shares), *shares] if count else []
 
 
 def _units(

@@ -20,6 +20,9 @@ class Progress(Protocol):
     def layer_done(self, title: str, size: int, *, reused: bool) -> None:
         """A layer is there, ``size`` compressed bytes."""
 
+    def source(self, name: str) -> None:
+        """A wheel is being built of a package's source."""
+
     def written(self, size: int) -> None:
         """So many more bytes went into outputs."""
 
@@ -37,6 +40,9 @@ class Silence:
         """Ignore."""
 
     def layer_done(self, title: str, size: int, *, reused: bool) -> None:
+        """Ignore."""
+
+    def source(self, name: str) -> None:
         """Ignore."""
 
     def written(self, size: int) -> None:

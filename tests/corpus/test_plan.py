@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from pixi_ship.cache import Cache
 from pixi_ship.errors import PixiShipError
 from pixi_ship.lock.parse import LockFile
+from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import parse_reference
 from pixi_ship.registry.registries import without_login
 from pixi_ship.selection import Options
@@ -94,6 +96,20 @@ def index() -> list[dict[str, Any]]:
     return rows
 
 
+# What environments hold besides archives → how many there are. All but the last row can be
+# built: of those that hold sources, what compiles needs a machine of the target's kind.
+TABLE = {
+    "archives alone": 201,
+    "path dependency": 21,
+    "source distribution": 11,
+    "git dependency + source distribution": 10,
+    "git dependency": 3,
+    "git dependency + path dependency": 2,
+    "path dependency + source distribution": 1,
+    "conda source package": 50,
+}
+
+
 def workspaces(*, with_linux: bool) -> list[str]:
     return [
         row["dir"]
@@ -112,7 +128,7 @@ def planned(directory: str, environment: str, platform: str, root: Path) -> Plan
     workspace = find_workspace(CORPUS / directory, search_upward=False)
     options = Options(environment=environment, platforms=(platform,), base=BASE)
     cache = Cache(root / "cache")
-    (image,) = plan(workspace, options, cache, {}, without_login(cache, offline=True)).images
+    (image,) = plan(workspace, options, cache, Machine(), without_login(cache, offline=True)).images
     return image
 
 
@@ -133,10 +149,10 @@ def test_every_environment(directory: str, tmp_path: Path) -> None:
         environment = found.selection.environment
         where = f"{want['env']} on {want['platform']}"
         assert environment.platform.subdir == want["subdir"], where
-        obstacles = len(environment.unbuildable)
-        assert bool(obstacles) == bool(want["not_plain"]), where
+        others = len(environment.unbuildable) + len(environment.sources)
+        assert bool(others) == bool(want["not_plain"]), where
         plain = len(environment.conda) + len(environment.pypi)
-        if not obstacles:
+        if not others:
             assert plain == want["packages"], where
         members = [index for recipe, _ in found.layers for index in recipe.members]
         assert sorted(members) == list(range(plain)), where
@@ -146,20 +162,21 @@ def test_every_environment(directory: str, tmp_path: Path) -> None:
 
 
 @needs_corpus
-def test_share_without_obstacle(tmp_path: Path) -> None:
-    """The figure that the README may quote, told by the index and by us."""
-    want = got = total = 0
+def test_table_of_environments() -> None:
+    """What the environments of real workspaces hold; the documentation quotes these figures."""
+    table: Counter[str] = Counter()
     for directory in workspaces(with_linux=True):
         lock = LockFile(CORPUS / directory / "pixi.lock")
         for row in row_of(directory)["linux_envs"]:
             platform = next(
                 each for each in lock.platforms(row["env"]) if each.name == row["platform"]
             )
-            total += 1
-            want += not row["not_plain"]
-            got += not lock.environment(row["env"], platform).unbuildable
-    assert (got, total) == (want, total)
-    assert total > 200
+            environment = lock.environment(row["env"], platform)
+            found = {each.kind.value for each in environment.sources}
+            found |= {each.obstacle.value for each in environment.unbuildable}
+            assert bool(found) == bool(row["not_plain"])
+            table[" + ".join(sorted(found)) or "archives alone"] += 1
+    assert table == TABLE
 
 
 @needs_corpus
@@ -207,4 +224,4 @@ def test_lock_fixture(directory: str) -> None:
             each for each in lock.platforms(want["env"]) if each.name == want["platform"]
         )
         found = lock.environment(want["env"], platform)
-        assert bool(found.unbuildable) == bool(want["not_plain"])
+        assert bool(found.unbuildable or found.sources) == bool(want["not_plain"])

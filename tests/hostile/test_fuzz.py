@@ -24,6 +24,7 @@ from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.write import write_layer
 from pixi_ship.lock.model import CondaPackage
 from pixi_ship.lock.parse import LockFile, choose
+from pixi_ship.machine import Machine
 from pixi_ship.oci.base import inspect_layer
 from pixi_ship.oci.blob import Blob, Layer
 from pixi_ship.oci.descriptor import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, Descriptor
@@ -256,7 +257,7 @@ def test_manifest(tmp_path: Path, channel_data: TestData, name: str) -> None:
             found.activation_env(environment, ("linux-64", "linux", "unix"))
             found.glibc_versions(environment)
             list(found.dependency_names(environment, ("linux-64", "unix")))
-        plan(found, options, Cache(tmp_path / "cache"), {})
+        plan(found, options, Cache(tmp_path / "cache"), Machine())
 
     for trial, data in trials(text, 11):
         manifest.write_bytes(data)

@@ -9,7 +9,6 @@ from pixi_ship.attest.bill import Bill, bill_of_materials
 from pixi_ship.attest.component import components
 from pixi_ship.attest.depends import depends_on
 from pixi_ship.attest.provenance import Parameters
-from pixi_ship.attest.purl import _PYPI_FILES
 from pixi_ship.attest.subject import Base, Subject
 from pixi_ship.digest import Digest
 from pixi_ship.lock.model import (
@@ -67,7 +66,7 @@ def wheel(name: str, version: str = "1.0", location: str | None = None) -> PypiP
     return PypiPackage(
         name=name,
         version=version,
-        location=location or f"{_PYPI_FILES}packages/aa/bb/{file_name}",
+        location=location or f"https://files.invalid/packages/aa/bb/{'c' * 60}/{file_name}",
         file_name=file_name,
         sha256=Digest.of(name.encode()).hex,
     )
@@ -81,6 +80,7 @@ def selection_of(*packages: LockedPackage, subdir: str = "linux-64") -> Selectio
         channels=(),
         conda=tuple(each for each in packages if isinstance(each, CondaPackage)),
         pypi=tuple(each for each in packages if isinstance(each, PypiPackage)),
+        sources=(),
         unbuildable=(),
     )
     manifest = Path("nowhere/pixi.toml")

@@ -9,12 +9,13 @@ import re
 from urllib.parse import quote, unquote, urlsplit
 
 from pixi_ship.digest import Digest
-from pixi_ship.lock.model import CondaPackage, PypiPackage
+from pixi_ship.lock.model import CondaPackage, PypiPackage, PypiSource, SourceKind
 from pixi_ship.redaction import redacted
 
 # Channels that conda users call by a name instead of a URL.
 _NAMED_CHANNELS = ("https://conda.anaconda.org/", "https://repo.anaconda.com/pkgs/")
-_PYPI_FILES = "https://files.pythonhosted.org/"
+# Where PyPI and its mirrors keep a file: by the BLAKE2b-256 digest of its bytes.
+_PYPI_FILE = re.compile(r"/packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+\Z")
 _ADDRESS = re.compile(r"pkg:([a-z][a-z0-9.-]*)/([^@?#\s]+)(?:@([^?#\s]+))?")
 _REMOTE = ("https://", "http://")
 
@@ -47,11 +48,25 @@ def conda_purl(package: CondaPackage) -> str:
 def pypi_purl(package: PypiPackage) -> str:
     """The package URL of a wheel; one that does not come from PyPI says from where.
 
-    Source: purl-spec, type ``pypi``, and the qualifier ``download_url``.
+    Source: purl-spec, type ``pypi``, and the qualifiers ``download_url`` and ``vcs_url``.
     """
     location = remote_location(package.location)
-    elsewhere = location if location and not location.startswith(_PYPI_FILES) else None
-    return purl("pypi", _pypi_name(package.name), package.version, download_url=elsewhere)
+    elsewhere = location if location and not _PYPI_FILE.search(location) else None
+    return purl(
+        "pypi",
+        _pypi_name(package.name),
+        package.version,
+        download_url=elsewhere,
+        vcs_url=_vcs_url(package.source) if package.source else None,
+    )
+
+
+def _vcs_url(source: PypiSource) -> str | None:
+    """The repository and commit that a wheel was built of; None if it was no repository."""
+    address, _, commit = source.location.partition("#")
+    if source.kind is not SourceKind.GIT or not commit:
+        return None
+    return f"{redacted(address)}@{commit}"
 
 
 def provided_purls(package: CondaPackage) -> tuple[str, ...] | None:

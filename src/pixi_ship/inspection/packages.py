@@ -10,13 +10,16 @@ from pixi_ship.errors import ImageError, PixiShipError
 from pixi_ship.inspection.description import ImageDescription
 from pixi_ship.inspection.lock_file import LOCK
 from pixi_ship.inspection.opened import Opened
-from pixi_ship.lock.model import CondaPackage, LockedPackage
+from pixi_ship.lock.model import CondaPackage, LockedPackage, PypiSource
 from pixi_ship.lock.parse import LockFile, choose
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A locked package: ``kind`` is ``conda`` or ``pypi``; wheels have no build."""
+    """A locked package: ``kind`` is ``conda`` or ``pypi``; wheels have no build.
+
+    version: empty where the lock leaves it to the source.
+    """
 
     name: str
     version: str
@@ -52,12 +55,17 @@ def _parsed(path: Path, description: ImageDescription, where: str) -> tuple[Pack
         reason = str(error).replace(f"reading {path}: ", "").replace(str(path), "it")
         raise ImageError(f"reading {where}: {reason}") from error
     packages: list[LockedPackage] = [*environment.conda, *environment.pypi]
-    return tuple(
-        sorted((_package(each) for each in packages), key=lambda each: (each.name, each.kind))
-    )
+    found = [_package(each) for each in packages]
+    found += [_of_source(each) for each in environment.sources]
+    return tuple(sorted(found, key=lambda each: (each.name, each.kind)))
 
 
 def _package(package: LockedPackage) -> Package:
     if isinstance(package, CondaPackage):
         return Package(package.name, package.version, package.build, "conda", package.sha256)
     return Package(package.name, package.version, None, "pypi", package.sha256)
+
+
+def _of_source(source: PypiSource) -> Package:
+    """What the lock says of a wheel that was built; a path dependency's version it leaves out."""
+    return Package(source.name, source.version or "", None, "pypi", source.sha256)

@@ -43,9 +43,43 @@ class CondaPackage:
         return self.file_name
 
 
+class SourceKind(StrEnum):
+    """What a wheel is built of."""
+
+    SDIST = "source distribution"
+    DIRECTORY = "path dependency"
+    GIT = "git dependency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiSource:
+    """A package of PyPI that has no wheel yet.
+
+    version: None where the lock leaves it to the source. location: as the lock has it, a URL
+    or a path relative to the lock; of git, ``git+URL`` with its query and commit. file_name,
+    sha256: the archive's, where the source is one.
+    """
+
+    name: str
+    version: str | None
+    kind: SourceKind
+    location: str
+    file_name: str = ""
+    sha256: str | None = None
+    size: int | None = None
+    requires_dist: tuple[str, ...] = ()
+    requires_python: str | None = None
+
+    def __str__(self) -> str:
+        return self.file_name or self.name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PypiPackage:
-    """One wheel of an environment; ``location`` is a URL or a path relative to the lock."""
+    """One wheel of an environment; ``location`` is a URL or a path relative to the lock.
+
+    source: what the wheel was built of, where the lock names no wheel.
+    """
 
     name: str
     version: str
@@ -53,6 +87,7 @@ class PypiPackage:
     file_name: str
     sha256: str | None
     size: int | None = None
+    source: PypiSource | None = None
 
     def __str__(self) -> str:
         return self.file_name
@@ -65,15 +100,12 @@ class Obstacle(StrEnum):
     """Why a locked package is not an archive that can be laid out as it is."""
 
     CONDA_SOURCE = "conda source package"
-    PYPI_SDIST = "source distribution"
-    PYPI_PATH = "path dependency"
-    PYPI_GIT = "git dependency"
-    NO_PYTHON = "wheel without a locked python"
+    NO_PYTHON = "PyPI package without a locked python"
 
 
 @dataclass(frozen=True, slots=True)
 class Unbuildable:
-    """A locked package that needs building first, and where it lies."""
+    """A locked package that cannot become a layer, and where it lies."""
 
     name: str
     location: str
@@ -82,13 +114,17 @@ class Unbuildable:
 
 @dataclass(frozen=True, kw_only=True)
 class LockedEnvironment:
-    """The packages of one environment on one platform, conda in rattler's link order."""
+    """The packages of one environment on one platform, conda in rattler's link order.
+
+    pypi: wheels, those that were built of sources last. sources: what has no wheel yet.
+    """
 
     name: str
     platform: LockedPlatform
     channels: tuple[str, ...]
     conda: tuple[CondaPackage, ...]
     pypi: tuple[PypiPackage, ...]
+    sources: tuple[PypiSource, ...]
     unbuildable: tuple[Unbuildable, ...]
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,12 +19,15 @@ from pixi_ship.lock.model import (
     LockedPlatform,
     Obstacle,
     PypiPackage,
+    PypiSource,
+    SourceKind,
     Unbuildable,
 )
 from pixi_ship.platform import is_shippable
 
 MAX_LOCK_BYTES = 256 << 20
 _MAX_DEPTH = 500
+_NOT_OF_A_BUILD = re.compile(r"[^A-Za-z0-9_.+]")  # CEP 26
 _BRACKET = re.compile(rb"[\[\]{}]")
 _GIT_LFS = b"version https://git-lfs.github.com/spec"
 _CONFLICT = b"<<<<<<< "
@@ -157,6 +161,7 @@ def _environment(
 ) -> LockedEnvironment:
     archives: list[rattler.CondaLockedBinaryPackage] = []
     wheels: dict[str, PypiPackage] = {}
+    sources: dict[str, PypiSource] = {}
     unbuildable: list[Unbuildable] = []
     for package in packages:
         if isinstance(package, rattler.CondaLockedBinaryPackage):
@@ -166,13 +171,14 @@ def _environment(
             if isinstance(found, PypiPackage):
                 wheels[found.location] = found
             else:
-                unbuildable.append(found)
+                sources[found.location] = found
         else:
             unbuildable.append(Unbuildable(package.name, package.location, Obstacle.CONDA_SOURCE))
-    conda = _link_order(archives)
-    if wheels and not any(package.name == "python" for package in conda):
+    conda = link_order(_conda(archive) for archive in archives)
+    if not any(package.name == "python" for package in conda):
+        python_code: list[PypiPackage | PypiSource] = [*wheels.values(), *sources.values()]
         unbuildable.extend(
-            Unbuildable(wheel.name, wheel.location, Obstacle.NO_PYTHON) for wheel in wheels.values()
+            Unbuildable(each.name, each.location, Obstacle.NO_PYTHON) for each in python_code
         )
     return LockedEnvironment(
         name=name,
@@ -180,22 +186,40 @@ def _environment(
         channels=tuple(str(channel) for channel in environment.channels()),
         conda=conda,
         pypi=tuple(sorted(wheels.values(), key=lambda wheel: (wheel.name, wheel.location))),
+        sources=tuple(sorted(sources.values(), key=lambda each: (each.name, each.location))),
         unbuildable=tuple(sorted(unbuildable, key=lambda each: (each.name, each.location))),
     )
 
 
-def _link_order(archives: Sequence[rattler.CondaLockedBinaryPackage]) -> tuple[CondaPackage, ...]:
+def link_order(packages: Iterable[CondaPackage]) -> tuple[CondaPackage, ...]:
+    """Sort packages as rattler links them; of several with one name the last counts."""
     # Rattler lets the package that comes last in this order win a clobbered path
     # (rattler, install/clobber_registry.rs), so the order is part of the result. Locks v4
     # and v5 can list one archive twice; the order wants unique names.
-    records = {archive.name: (archive, archive.repo_data_record()) for archive in archives}
-    ordered = rattler.PackageRecord.sort_topologically([record for _, record in records.values()])
-    return tuple(_conda(*records[record.name.source]) for record in ordered)
+    unique = {package.name: package for package in packages}
+    records = [package_record(package) for package in unique.values()]
+    ordered = rattler.PackageRecord.sort_topologically(records)
+    return tuple(unique[record.name.normalized] for record in ordered)
 
 
-def _conda(
-    archive: rattler.CondaLockedBinaryPackage, record: rattler.RepoDataRecord
-) -> CondaPackage:
+def package_record(package: CondaPackage) -> rattler.PackageRecord:
+    """What py-rattler sorts packages and matches specs by."""
+    number, noarch = package.metadata.get("build_number"), package.metadata.get("noarch")
+    return rattler.PackageRecord(
+        name=package.name,
+        version=rattler.VersionWithSource(package.version),
+        # Locks may hold builds that py-rattler reads, but does not make.
+        build=rattler.BuildString(_NOT_OF_A_BUILD.sub("_", package.build) or "_"),
+        build_number=number if isinstance(number, int) else 0,
+        subdir=package.subdir,
+        noarch="python" if noarch == "python" else "generic" if noarch else None,
+        depends=list(package.depends),
+        constrains=list(package.constrains),
+    )
+
+
+def _conda(archive: rattler.CondaLockedBinaryPackage) -> CondaPackage:
+    record = archive.repo_data_record()
     return CondaPackage(
         name=record.name.normalized,
         version=str(record.version),
@@ -213,27 +237,40 @@ def _conda(
     )
 
 
-def _pypi(package: rattler.PypiLockedPackage) -> PypiPackage | Unbuildable:
+def _pypi(package: rattler.PypiLockedPackage) -> PypiPackage | PypiSource:
     location = package.location
     if location.startswith(("git+", "git:")):
-        return Unbuildable(package.name, location, Obstacle.PYPI_GIT)
+        return _source(package, SourceKind.GIT, location)
     url, _, fragment = location.removeprefix("direct+").partition("#")
     path = unquote(urlsplit(url).path) if "://" in url else url
     file_name = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    sha256 = _sha256(package, fragment)
     if file_name.endswith(".whl"):
         return PypiPackage(
             name=package.name,
             version=package.version,
             location=url,
             file_name=file_name,
-            sha256=_wheel_sha256(package, fragment),
+            sha256=sha256,
         )
-    is_archive = file_name.endswith(_SDIST_SUFFIXES)
-    obstacle = Obstacle.PYPI_SDIST if is_archive else Obstacle.PYPI_PATH
-    return Unbuildable(package.name, location, obstacle)
+    if not file_name.endswith(_SDIST_SUFFIXES):
+        return _source(package, SourceKind.DIRECTORY, url)
+    return replace(_source(package, SourceKind.SDIST, url), file_name=file_name, sha256=sha256)
 
 
-def _wheel_sha256(package: rattler.PypiLockedPackage, fragment: str) -> str | None:
+def _source(package: rattler.PypiLockedPackage, kind: SourceKind, location: str) -> PypiSource:
+    return PypiSource(
+        name=package.name,
+        # What py-rattler says where the lock has none.
+        version=None if package.version == "<dynamic>" else package.version,
+        kind=kind,
+        location=location,
+        requires_dist=tuple(str(each) for each in package.requires_dist),
+        requires_python=package.requires_python,
+    )
+
+
+def _sha256(package: rattler.PypiLockedPackage, fragment: str) -> str | None:
     try:
         hashes = package.hashes
         digest = hashes.sha256 if hashes else None

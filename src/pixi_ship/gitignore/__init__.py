@@ -1,0 +1,1 @@
+"""The rules of ``.gitignore`` files, as Git reads them."""
