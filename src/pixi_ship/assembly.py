@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pixi_ship.activation.link_layer import link_layer
+from pixi_ship.activation.manifest import manifest_scripts
+from pixi_ship.activation.runner import NotKnownYet, ScriptRunner, Workroom
 from pixi_ship.builder import Builder, BuiltLayer
 from pixi_ship.cache import Cache
 from pixi_ship.errors import RequirementError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.write import write_layer
 from pixi_ship.layering import LAYER_FORMAT, KnownLayer, LayerRecipe
+from pixi_ship.machine import Machine
 from pixi_ship.oci.base import LayerContents, inspect_layer
 from pixi_ship.oci.blob import Blob, Layer, Stretch
 from pixi_ship.oci.descriptor import Descriptor
@@ -20,15 +24,18 @@ from pixi_ship.oci.image import Image, make_image
 from pixi_ship.oci.reference import Transport
 from pixi_ship.oci.stored import StoredImage
 from pixi_ship.prefix.merge import Merge
-from pixi_ship.recipe.activation import Activation, activate
+from pixi_ship.project_layer import project_layer
+from pixi_ship.recipe.activation import Activation, Runner, Script, activate, nothing_runs
 from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_config
-from pixi_ship.recipe.environment import activation_base
+from pixi_ship.recipe.environment import activation_base, base_variables
+from pixi_ship.recipe.paths import APP, ENTRYPOINT
 from pixi_ship.redaction import redacted_document
 from pixi_ship.requirement import Requirement, check, meets
 from pixi_ship.selection import Options, Selection
 
 # What else an image's bytes depend on, so that they can be made again.
 OPTIONS_LABEL = "pixi-ship.options"
+EVALUATED = "evaluated"
 BASE = "base"  # the kind of note in the cache that says what a base's layer offers
 
 
@@ -109,11 +116,17 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """An image, what activating its environment does, and the files of its last layer."""
+    """An image, what activating its environment does, and the files of its last layer.
+
+    layers: of ours, but for the last; the one of post-link scripts too. evaluated: keys of the
+    notes that say what scripts of activation do.
+    """
 
     image: Image
     activation: Activation
     configuration: tuple[str, ...]
+    layers: tuple[BuiltLayer, ...]
+    evaluated: tuple[str, ...]
 
 
 def assemble(
@@ -122,23 +135,89 @@ def assemble(
     facts: BaseFacts,
     built: Sequence[BuiltLayer],
     merged: Merge,
+    machine: Machine,
+    *,
+    may_run: bool = True,
 ) -> Assembled:
-    """Put base, layers and configuration together."""
+    """Put base, layers and configuration together.
+
+    machine: where scripts of activation are run. Raises NotKnownYet where one would have to be
+    and ``may_run`` forbids it.
+    """
     selection, options = builder.selection, builder.options
-    scripts: dict[str, str] = {}
-    for each in built:
-        scripts.update(each.known.activation)
-    recipes = [each.recipe for each in built]
-    configuration = configure(selection, options, base, facts, recipes, scripts, merged)
+    layers, scripts = list(built), dict[str, str]()
+    with workroom(builder, base, facts, merged, machine, may_run=may_run) as room:
+        linked = link_layer(room, options.run_link_scripts)
+        layers += [linked.layer] if linked.layer else []
+        layers += _project_layer(builder, may_make=may_run)
+        for each in layers:
+            scripts.update(each.known.activation)
+        recipes = [each.recipe for each in layers]
+        configuration = configure(
+            selection, options, base, facts, recipes, scripts, merged, run=ScriptRunner(room)
+        )
     last, files_of_it = _configuration_layer(configuration.tree, options.compression)
-    ours = [_layer(each.known, builder.cache, options) for each in built]
+    ours = [_layer(each.known, builder.cache, options) for each in layers]
     image = make_image(
         [*base.layers, *ours, last],
         configuration.config,
         selection.platform,
         annotations=configuration.labels,
     )
-    return Assembled(image, configuration.activation, files_of_it)
+    found = configuration.activation
+    activation = replace(found, warnings=(*linked.notes, *found.warnings))
+    return Assembled(image, activation, files_of_it, tuple(layers), tuple(room.keys))
+
+
+def _project_layer(builder: Builder, *, may_make: bool) -> list[BuiltLayer]:
+    found = project_layer(builder.selection, builder.options)
+    if found is None:
+        return []
+    if not may_make and builder.usable(found[0]) is None:
+        raise NotKnownYet("the project's files are in no layer yet")
+    return [builder.layer_of(*found)]
+
+
+def foreseen(
+    builder: Builder,
+    base: StoredImage,
+    facts: BaseFacts,
+    built: Sequence[BuiltLayer],
+    merged: Merge,
+    machine: Machine,
+) -> Assembled | None:
+    """What :func:`assemble` will give; None where a script would have to be run to know."""
+    try:
+        return assemble(builder, base, facts, built, merged, machine, may_run=False)
+    except NotKnownYet:
+        return None
+
+
+def workroom(
+    builder: Builder,
+    base: StoredImage,
+    facts: BaseFacts,
+    merged: Merge,
+    machine: Machine,
+    *,
+    may_run: bool = True,
+) -> Workroom:
+    """Where the environment's scripts are run."""
+    return Workroom(
+        builder=builder,
+        base=base,
+        merged=merged,
+        machine=machine,
+        has_sh=facts.has_sh,
+        has_bash=facts.has_bash,
+        may_run=may_run,
+    )
+
+
+def scripts_of(selection: Selection) -> tuple[Script, ...]:
+    """The manifest's scripts of activation; raises ActivationError where one cannot be had."""
+    taken = {selection.workspace.manifest.name, "pixi.lock", ENTRYPOINT.removeprefix(f"{APP}/")}
+    return manifest_scripts(selection.workspace.root, selection.activation_scripts, taken)
 
 
 def configure(
@@ -149,15 +228,30 @@ def configure(
     recipes: Sequence[LayerRecipe],
     scripts: Mapping[str, str],
     merged: Merge,
+    *,
+    run: Runner = nothing_runs,
 ) -> Configuration:
     """What the image says of itself; no layer's bytes are needed for that.
 
-    scripts: path below the prefix → text, of every activation file of the packages.
+    scripts: path below the prefix → text, of every activation file of the packages. run: what
+    runs those that do more than assign.
     """
     workspace = selection.workspace
     environment = selection.environment.name
-    known = activation_base(selection.prefix, environment, workspace.name)
-    activation = activate(selection.prefix, scripts, selection.activation_env, known)
+    rows = base.runtime.get("Env")
+    before = base_variables([str(row) for row in rows] if isinstance(rows, list) else ())
+    known = {**before, **activation_base(selection.prefix, environment, workspace.name)}
+    known["PIXI_PROJECT_MANIFEST"] = f"{APP}/{workspace.manifest.name}"
+    of_manifest = scripts_of(selection)
+    activation = activate(
+        selection.prefix,
+        scripts,
+        known,
+        base_path=before["PATH"],
+        manifest_scripts=of_manifest,
+        manifest_env=selection.activation_env,
+        run=run,
+    )
     recipe = Recipe(
         workspace=workspace.name,
         environment=environment,
@@ -171,6 +265,8 @@ def configure(
         has_ca=merged.has_ca,
         on_scratch=not base.layers,
         has_bash=facts.has_bash,
+        scripts=of_manifest,
+        command=selection.command.from_anywhere() if selection.command else (),
     )
     comments = [" ".join(each.names) for each in recipes]
     comments.append("manifest, lock, entrypoint, activation")
@@ -178,7 +274,7 @@ def configure(
         {"created": options.created, "created_by": "pixi-ship", "comment": comment}
         for comment in comments
     ]
-    labels = _labels(selection, base, options)
+    labels = _labels(selection, base, options, evaluated=activation.evaluated)
     config = image_config(recipe, selection.platform, history, labels, options.created)
     return Configuration(activation, ConfigurationTree(recipe), config, labels)
 
@@ -208,7 +304,15 @@ def _configuration_layer(
     return Layer(blob, written.diff_id, written.uncompressed_size), written.listing
 
 
-def _labels(selection: Selection, base: StoredImage, options: Options) -> dict[str, str]:
+def _labels(
+    selection: Selection, base: StoredImage, options: Options, *, evaluated: bool
+) -> dict[str, str]:
+    # Who makes the image again has to know whether scripts told of its variables.
+    also: dict[str, object] = {"activation": EVALUATED} if evaluated else {}
+    also |= {"link_scripts": sorted(options.run_link_scripts)} if options.run_link_scripts else {}
+    also |= {"include": [each.label for each in options.includes]} if options.includes else {}
+    also |= {"task": list(options.task)} if options.task else {}
+    also |= {"injected": list(selection.injected)} if selection.injected else {}
     labels = {
         "org.opencontainers.image.title": selection.workspace.name,
         "org.opencontainers.image.created": options.created,
@@ -217,6 +321,7 @@ def _labels(selection: Selection, base: StoredImage, options: Options) -> dict[s
         "pixi-ship.lock.digest": str(selection.lock_digest),
         OPTIONS_LABEL: json.dumps(
             {
+                **also,
                 "bytecode": selection.interpreter.key if selection.interpreter else None,
                 "layer_format": LAYER_FORMAT,
                 "max_layers": options.max_layers,

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import zstandard
 
-from pixi_ship.assembly import BASE, base_note_key
-from pixi_ship.builder import MERGE, PATHS, Builder, BuiltLayer, layer_note
+from pixi_ship.activation.link_layer import LINK
+from pixi_ship.activation.runner import ACTIVATION
+from pixi_ship.assembly import BASE, Assembled, base_note_key
+from pixi_ship.builder import MERGE, PATHS, Builder, layer_note
 from pixi_ship.cache import LAYERS, Cache
 from pixi_ship.digest import Digest
 from pixi_ship.errors import ImageError, NotInRegistry
@@ -22,7 +24,7 @@ from pixi_ship.layering import environment_key, package_key
 from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.blob import Blob
 from pixi_ship.oci.descriptor import Descriptor
-from pixi_ship.oci.image import Image, canonical_json
+from pixi_ship.oci.image import canonical_json
 from pixi_ship.oci.reference import Reference
 from pixi_ship.oci.stored import StoredImage, parsed
 from pixi_ship.prefix.merge import Merge
@@ -34,27 +36,28 @@ MEDIA_TYPE = "application/vnd.pixi-ship.build-record.v1+zstd"
 _LEVEL = 9
 _MAX_PACKED = 64 << 20  # bytes
 _MAX_UNPACKED = 512 << 20
-_KINDS = frozenset({BASE, MERGE, PATHS, LAYERS})
+_KINDS = frozenset({BASE, MERGE, PATHS, LAYERS, ACTIVATION, LINK})
 
 
 def build_record(
     builder: Builder,
     base: StoredImage,
-    image: Image,
-    built: Sequence[BuiltLayer],
+    assembled: Assembled,
     merged: Merge,
 ) -> Artifact:
     """The record of a build, as an artifact of its image; the same build, the same bytes."""
-    selection, archives = builder.selection, builder.archives
+    selection, archives, built = builder.selection, builder.archives, assembled.layers
     keys = [package_key(selection, archives.identity(each)) for each in selection.packages]
     notes = {
         BASE: _noted(builder.cache, BASE, [base_note_key(each) for each in base.layers]),
         MERGE: {environment_key(selection, archives): merged.to_json()},
         PATHS: _noted(builder.cache, PATHS, keys),
         LAYERS: {each.recipe.key: layer_note(each.recipe, each.known) for each in built},
+        ACTIVATION: _noted(builder.cache, ACTIVATION, assembled.evaluated),
+        LINK: _noted(builder.cache, LINK, [each.recipe.key for each in built]),
     }
     data = zstandard.ZstdCompressor(level=_LEVEL).compress(canonical_json({"notes": notes}))
-    return Artifact(image.descriptor, MEDIA_TYPE, data)
+    return Artifact(assembled.image.descriptor, MEDIA_TYPE, data)
 
 
 def _noted(cache: Cache, kind: str, keys: Sequence[str]) -> dict[str, Mapping[str, object]]:

@@ -166,7 +166,7 @@ class Builder:
 
     def layers(self, recipes: Sequence[LayerRecipe], merged: Merge) -> list[BuiltLayer]:
         """Every layer, made or taken from the cache, in the order of the recipes."""
-        known = {recipe.key: self._usable(recipe) for recipe in recipes}
+        known = {recipe.key: self.usable(recipe) for recipe in recipes}
         missing = [recipe for recipe in recipes if known[recipe.key] is None]
         self.progress.expect(
             packages=sum(len(recipe.members) for recipe in missing),
@@ -187,7 +187,25 @@ class Builder:
             for recipe in recipes
         ]
 
-    def _usable(self, recipe: LayerRecipe) -> KnownLayer | None:
+    def layer_of(self, recipe: LayerRecipe, tree: Tree) -> BuiltLayer:
+        """A layer of what is no package: taken from the cache, or made of a tree."""
+        if (reused := self.reused(recipe)) is not None:
+            return reused
+        known = self.store(recipe, ActivationWatch([tree], self.selection.prefix))
+        self.counters.layers_built += 1
+        return BuiltLayer(recipe, known, reused=False)
+
+    def reused(self, recipe: LayerRecipe) -> BuiltLayer | None:
+        """A layer that was made earlier, sent on its way; None where it has to be made."""
+        known = self.usable(recipe)
+        if known is None:
+            return None
+        self.destinations.add(known)
+        self.progress.layer_done(recipe.title, known.size, reused=True)
+        self.counters.layers_reused += 1
+        return BuiltLayer(recipe, known, reused=True)
+
+    def usable(self, recipe: LayerRecipe) -> KnownLayer | None:
         """A layer made earlier whose bytes are here, or already where they shall go."""
         known = known_layer(self.cache, recipe.key)
         if known is not None and (has_blob(self.cache, known) or self.destinations.has(known)):
@@ -220,7 +238,10 @@ class Builder:
                 raise
 
     def _make_one(self, recipe: LayerRecipe, merged: Merge, compilers: Compilers) -> KnownLayer:
-        tree = self.tree(recipe, merged, compilers.get())
+        return self.store(recipe, self.tree(recipe, merged, compilers.get()))
+
+    def store(self, recipe: LayerRecipe, tree: ActivationWatch) -> KnownLayer:
+        """Write a layer into the cache, note it by its key, and send it on its way."""
         with self.cache.temporary() as file:
             written = write_layer(tree, file.write, self.options.compression, self._packed)
             file.flush()

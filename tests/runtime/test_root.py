@@ -18,7 +18,7 @@ from pixi_ship.digest import Digest
 from pixi_ship.errors import DigestMismatch, ImageError
 from pixi_ship.oci.blob import Blob, Layer
 from pixi_ship.oci.descriptor import LAYER_TAR, Descriptor
-from pixi_ship.run.root import unpack_layers
+from pixi_ship.rootfs import unpack_layers
 
 from ..tiny import member, tar_of
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pixi_ship.platform import Platform
-from pixi_ship.recipe.activation import Activation
+from pixi_ship.recipe.activation import Activation, Script
 from pixi_ship.recipe.environment import activation_base, image_env
 from pixi_ship.recipe.paths import APP, ENTRYPOINT
-from pixi_ship.recipe.scripts import charliecloud_environment, entrypoint, hook
+from pixi_ship.recipe.scripts import Shell, charliecloud_environment, entrypoint, hook
 from pixi_ship.tree import Directory, Entry, File
 
 # As Pixi writes them beside an environment (.pixi/.gitignore, .pixi/.condapackageignore).
@@ -21,7 +21,11 @@ _MOUNT_POINTS = ("dev", "etc", "home", "mnt", "proc", "root", "srv", "sys", "tmp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything the last layer and the config are made from."""
+    """Everything the last layer and the config are made from.
+
+    scripts: those of the manifest, which are shipped. command: what runs where a job names
+    nothing; a shell where it is empty.
+    """
 
     workspace: str
     environment: str
@@ -35,6 +39,13 @@ class Recipe:
     has_ca: bool
     on_scratch: bool
     has_bash: bool
+    scripts: tuple[Script, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @property
+    def shell(self) -> Shell:
+        """What sources scripts of activation."""
+        return Shell("/bin/bash" if self.has_bash else "/bin/sh")
 
     @property
     def variables(self) -> dict[str, str]:
@@ -52,6 +63,7 @@ class Recipe:
             self.prefix,
             self.activation.path,
             self.variables,
+            unset=self.activation.unset,
             wants_gpu=self.wants_gpu,
             has_ca=self.has_ca,
         )
@@ -66,8 +78,7 @@ class ConfigurationTree:
     def entries(self) -> Iterator[Entry]:
         """The files, by path."""
         recipe = self.recipe
-        active = recipe.activation
-        script = (recipe.prefix, active.path, recipe.variables, active.scripts)
+        script = (recipe.prefix, recipe.activation, recipe.variables, recipe.shell)
         files = {
             f"app/{recipe.manifest_name}": recipe.manifest,
             "app/pixi.lock": recipe.lock,
@@ -79,6 +90,8 @@ class ConfigurationTree:
             "ch/environment": charliecloud_environment(recipe.env()),
             f"{recipe.prefix[1:]}/conda-meta/history": b"",
         }
+        for each in recipe.scripts:
+            files[each.path[1:]] = each.text.encode("utf-8", "surrogateescape")
         for path in sorted(files):
             mode = 0o755 if path == ENTRYPOINT[1:] else 0o644
             yield File(path, mode, len(files[path]), (files[path],))
@@ -100,7 +113,7 @@ def image_config(
     base_labels = config.get("Labels")
     config["Env"] = recipe.env()
     config["Entrypoint"] = [ENTRYPOINT]
-    config["Cmd"] = ["/bin/bash" if recipe.has_bash else "/bin/sh"]
+    config["Cmd"] = list(recipe.command) or [recipe.shell.path]
     config["Labels"] = {**(base_labels if isinstance(base_labels, Mapping) else {}), **labels}
     # A health check or an entrypoint's arguments of the base would speak of another program.
     for name in ("Healthcheck", "ArgsEscaped"):

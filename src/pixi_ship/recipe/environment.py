@@ -7,6 +7,15 @@ from collections.abc import Mapping, Sequence
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def base_variables(rows: Sequence[str]) -> dict[str, str]:
+    """The variables of a base image, with a PATH in any case."""
+    env = dict[str, str]()
+    for row in rows:
+        name, _, value = row.partition("=")
+        env[name] = value
+    return {**env, "PATH": env.get("PATH") or DEFAULT_PATH}
+
+
 def activation_base(prefix: str, environment: str, workspace: str) -> dict[str, str]:
     """The variables that activating any environment sets, PATH left out."""
     return {
@@ -29,20 +38,20 @@ def image_env(
     path: Sequence[str],
     variables: Mapping[str, str],
     *,
+    unset: Sequence[str] = (),
     wants_gpu: bool,
     has_ca: bool,
 ) -> list[str]:
     """The ``NAME=value`` rows of ``config.Env``: the base's, changed and added to.
 
     base: the base image's rows. path: what comes before its PATH. variables: what activation
-    sets. wants_gpu: whether the environment asks for ``__cuda``. has_ca: whether the prefix
-    holds conda's CA bundle.
+    sets. unset: what it takes away of the base's. wants_gpu: whether the environment asks for
+    ``__cuda``. has_ca: whether the prefix holds conda's CA bundle.
     """
-    env: dict[str, str] = {}
-    for row in base:
-        name, _, value = row.partition("=")
-        env[name] = value
-    env["PATH"] = ":".join([*path, env.get("PATH") or DEFAULT_PATH])
+    env = base_variables(base)
+    env["PATH"] = ":".join([*path, env["PATH"]])
+    for name in unset:
+        env.pop(name, None)
     env.update(variables)
     # Host values of these would reach the interpreter through Apptainer and pyxis, which
     # hand the host's environment on; one that the image sets, even to nothing, wins.

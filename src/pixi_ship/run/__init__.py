@@ -7,7 +7,7 @@ bubblewrap       CACHE/roots/sha256-<digest>/, unpacked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +15,16 @@ from pixi_ship.cache import Cache, alone, replacing_directory
 from pixi_ship.convert import image_digest, sif_of
 from pixi_ship.digest import Digest
 from pixi_ship.errors import ImageError, UsageError
+from pixi_ship.machine import Machine
 from pixi_ship.oci.image import Image
 from pixi_ship.oci.reference import Reference, Transport
 from pixi_ship.oci.stored import StoredImage, parsed
 from pixi_ship.oci.write import write_image
 from pixi_ship.platform import Platform
-from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.pull import cache_beside, pull
 from pixi_ship.registry.registries import Registries
-from pixi_ship.run.root import unpack_layers, unpack_squashfs
+from pixi_ship.rootfs import unpack_layers, unpack_squashfs
 from pixi_ship.runtime.engine import is_loaded, load
 from pixi_ship.runtime.find import Form, FoundRuntime
 from pixi_ship.runtime.image import RunnableImage, variables_of, words_of
@@ -114,14 +114,12 @@ def open_image(reference: Reference, at: Workbench) -> Opened:
         return Opened(at.registries.read(reference, at.platform, keep=False), reference)
 
 
-def build_image(
-    workspace: Workspace, options: Options, interpreters: Mapping[str, Interpreter], at: Workbench
-) -> Opened:
+def build_image(workspace: Workspace, options: Options, machine: Machine, at: Workbench) -> Opened:
     """Make the image of an environment, in the cache alone; what is there is not made again.
 
     Raises PixiShipError, as :func:`pixi_ship.ship.build` does.
     """
-    made = build(workspace, options, at.cache, interpreters, at.registries, at.progress)
+    made = build(workspace, options, at.cache, machine, at.registries, at.progress)
     (image,) = (each.assembled.image for each in made.images)
     name = f"environment {options.environment!r}"
     config = parsed(image.config, f"the config of {name}")

@@ -1,4 +1,4 @@
-"""Unpack an image as a root filesystem of ordinary files, for runtimes that know no layers.
+"""Lay an image, or trees, out as ordinary files, for what knows no layers.
 
 Everything becomes the user's who unpacks; devices, pipes, owners and set-id bits are left out.
 """
@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pixi_ship.errors import ImageError
+from pixi_ship.layer.tar import MTIME
 from pixi_ship.oci.blob import Layer
 from pixi_ship.oci.layer_tar import OPAQUE, WHITEOUT, layer_members
 from pixi_ship.squashfs.read import SquashfsEntry
 from pixi_ship.tar_stream import Member
-from pixi_ship.tree import checked_path, parents
+from pixi_ship.tree import DIRECTORY_MODE, Directory, File, Symlink, Tree, checked_path, parents
 
 _MAX_ENTRIES = 5_000_000  # of all layers
 _MAX_LINKS = 40  # symbolic links followed on the way to one directory, as Linux does
@@ -49,6 +50,32 @@ def unpack_squashfs(entries: Iterable[SquashfsEntry], root: Path) -> None:
         _put(writer, entry.path, entry.kind, entry.mode, entry.link, entry)
     writer.begin_layer()
     writer.add_mount_points()
+
+
+def lay_out(trees: Iterable[Tree], root: Path, *, limit: int) -> None:
+    """The same of trees, the later over the earlier.
+
+    limit: bytes of all files. Raises ImageError beyond it, and what taking the trees raises.
+    """
+    writer = _RootWriter(root)
+    left = limit
+    for tree in trees:
+        for entry in tree.entries():
+            if isinstance(entry, Directory):
+                writer.directory(entry.path, DIRECTORY_MODE)
+            elif isinstance(entry, File):
+                left -= entry.size
+                if left < 0:
+                    raise ImageError(f"laying out packages: more than {limit >> 20} MiB of files")
+                writer.file(entry.path, entry.mode, entry.content)
+            elif isinstance(entry, Symlink):
+                writer.symlink(entry.path, entry.target)
+            else:
+                writer.hardlink(entry.path, entry.target)
+    # As in a layer: when the files were laid out is nobody's business.
+    for directory, names, files in os.walk(root, topdown=False):
+        for name in (*names, *files):
+            os.utime(f"{directory}/{name}", (MTIME, MTIME), follow_symlinks=False)
 
 
 def _lay(member: Member, writer: _RootWriter) -> None:

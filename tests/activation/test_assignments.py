@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from pixi_ship.recipe.activation import assignments, is_safe
+from pixi_ship.recipe.activation import is_safe
+from pixi_ship.recipe.assignments import assignments
 
 KNOWN = {"CONDA_PREFIX": "/app/env", "PATH": "/app/env/bin:/usr/bin"}
 
