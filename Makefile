@@ -9,11 +9,11 @@ DATA := .test-data
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench setup machine tools apptainer channel base clean
-.PHONY: lab-root lab-up lab-down lab-test
+.PHONY: help demo test lint fmt bench docs setup machine tools apptainer channel base clean
+.PHONY: lab-root lab-up lab-down lab-runtimes lab-test
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Build an image from a lock file and run a job in it (a few minutes the first time)
 	@demo/run
@@ -33,11 +33,17 @@ fmt: $(VENV)/ready ## Put the code into the project's format
 bench: setup ## Measure build times and sizes on this machine
 	$(BIN)/python -m bench $(ARGS)
 
+docs: $(VENV)/ready ## Write the pages anew that are made from the code
+	$(BIN)/python docs/reference/generate.py
+
 lab-up: lab-root ## Start real schedulers on this machine: Slurm, HTCondor, a registry
 	@$(BIN)/python -m lab --data $(DATA) up
 
 lab-down: $(VENV)/ready ## End them and remove what they have left
 	@$(BIN)/python -m lab --data $(DATA) down
+
+lab-runtimes: setup ## Start the image in every runtime and print what holds; some with ARGS="podman crun"
+	@$(BIN)/python -m tests.matrix $(ARGS)
 
 lab-test: setup lab-root ## Run the tests that need them; they are started and ended where they do not run
 	$(BIN)/python -m pytest $(or $(ARGS),tests/lab)

@@ -6,9 +6,11 @@
 set -eu
 
 # command:package[,package]
+# Not charliecloud as a whole: that brings Docker and its service.
 wanted="
 podman:podman
 runc:runc
+crun:crun
 conmon:conmon
 netavark:netavark
 buildah:buildah
@@ -16,6 +18,8 @@ skopeo:skopeo
 umoci:umoci
 mksquashfs:squashfs-tools
 bwrap:bubblewrap
+ch-run:charliecloud-runtime
+newuidmap:uidmap
 mmdebstrap:mmdebstrap
 qemu-aarch64:qemu-user
 gcc:gcc,libc6-dev
