@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from pixi_ship.digest import Digest
 from pixi_ship.errors import CannotBuild, LockError
@@ -16,10 +17,14 @@ from pixi_ship.lock.model import (
     Unbuildable,
 )
 from pixi_ship.lock.parse import LockFile, choose
+from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import Reference
 from pixi_ship.platform import Platform, platform_of
 from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.python import PythonInfo
+from pixi_ship.project.find import NO_FILES, FoundProject, find_files
+from pixi_ship.project.include import Include
+from pixi_ship.project.task import TaskCommand, task_command
 from pixi_ship.recipe.paths import prefix_of
 from pixi_ship.redaction import redacted
 from pixi_ship.requirement import Requirement, check, lowest_version, requirements
@@ -27,10 +32,8 @@ from pixi_ship.squashfs.format import SquashfsCompression
 from pixi_ship.workspace import Workspace
 
 _WAYS_OUT = {
-    Obstacle.CONDA_SOURCE: "build it with 'pixi build' and add the package to a channel",
-    Obstacle.PYPI_SDIST: "depend on a version that has a wheel, or build one and name its path",
-    Obstacle.PYPI_PATH: "build a wheel of it and depend on that instead",
-    Obstacle.PYPI_GIT: "build a wheel of that commit and depend on that instead",
+    Obstacle.CONDA_SOURCE: "build it with 'pixi build' and give the package with --inject, or "
+    "add it to a channel; or take it from an installed environment with --from-prefix",
     Obstacle.NO_PYTHON: "add python to the environment's conda dependencies",
 }
 
@@ -59,6 +62,12 @@ class Options:
     squashfs: SquashfsCompression = SquashfsCompression.GZIP
     max_layers: int = 64
     offline: bool = False
+    build_network: bool = False
+    includes: tuple[Include, ...] = ()
+    task: tuple[str, ...] = ()
+    inject: tuple[Path, ...] = ()
+    from_prefix: Path | None = None
+    run_link_scripts: tuple[str, ...] = ()
     compile_bytecode: bool = True
     workers: int = 2
     created: str = "1980-01-01T00:00:00Z"
@@ -79,7 +88,11 @@ class Selection:
     cuda_requirements: tuple[Requirement, ...]
     glibc_requirements: tuple[Requirement, ...]
     activation_env: Mapping[str, str]
+    activation_scripts: tuple[str, ...] = ()
+    project: FoundProject = NO_FILES
+    command: TaskCommand | None = None
     notes: tuple[str, ...] = field(default=())
+    injected: tuple[str, ...] = ()
 
     @property
     def packages(self) -> tuple[LockedPackage, ...]:
@@ -91,12 +104,11 @@ def select(
     workspace: Workspace,
     options: Options,
     platform_name: str,
-    interpreters: Mapping[str, Interpreter],
+    machine: Machine,
 ) -> Selection:
     """Choose the environment and check what can be checked from manifest and lock.
 
-    platform_name: the lock's name of one of the platforms in ``options``. interpreters: minor
-    version → a Python at hand on this machine.
+    platform_name: the lock's name of one of the platforms in ``options``.
     """
     lock = LockFile(workspace.lock)
     if options.environment not in lock.environment_names and (
@@ -119,11 +131,9 @@ def select(
     python = PythonInfo.of(environment.python) if environment.python else None
     interpreter = None
     if python is not None and options.compile_bytecode:
-        interpreter = interpreters.get(python.short_version)
-    notes = [
-        f"activation script {script!r} of the manifest is not run nor shipped"
-        for script in workspace.activation_scripts(environment.name, targets)
-    ]
+        interpreter = machine.interpreters.get(python.short_version)
+    project = _project(workspace, options.includes)
+    command, notes = _command(workspace, options, environment, platform, project)
     if python is not None and interpreter is None:
         why = f"no python{python.short_version} is on PATH"
         why = why if options.compile_bytecode else "--no-compile was given"
@@ -142,8 +152,38 @@ def select(
             environment, "__glibc", workspace.glibc_versions(environment.name)
         ),
         activation_env=workspace.activation_env(environment.name, targets),
+        activation_scripts=workspace.activation_scripts(environment.name, targets),
+        project=project,
+        command=command,
         notes=tuple(notes),
     )
+
+
+def _project(workspace: Workspace, includes: tuple[Include, ...]) -> FoundProject:
+    """The files of the project that are to be taken along."""
+    if not includes:
+        return NO_FILES
+    return find_files(workspace.root.resolve(), workspace.manifest.name, includes)
+
+
+def _command(
+    workspace: Workspace,
+    options: Options,
+    environment: LockedEnvironment,
+    platform: str,
+    project: FoundProject,
+) -> tuple[TaskCommand | None, list[str]]:
+    """The task that becomes the image's command, and what it would miss there."""
+    if not options.task:
+        return None, []
+    name, *arguments = options.task
+    targets = _targets(environment, platform)
+    command = task_command(workspace, environment.name, targets, platform, name, arguments)
+    missing = [each for each in command.needs if not project.has(each)]
+    return command, [
+        *command.notes,
+        *(f"task {name!r} names {each}, which is not there: --include {each}" for each in missing),
+    ]
 
 
 def _targets(environment: LockedEnvironment, platform: str) -> tuple[str, ...]:

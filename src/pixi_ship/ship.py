@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pixi_ship.assembly import Assembled, assemble, base_facts, check_base
+from pixi_ship.activation.link_scripts import link_scripts
+from pixi_ship.assembly import (
+    Assembled,
+    assemble,
+    base_facts,
+    check_base,
+    foreseen,
+    scripts_of,
+)
 from pixi_ship.bases import Base, choose_base, moved_to, record_base
 from pixi_ship.build_record import build_record, take_over
 from pixi_ship.builder import Builder, BuiltLayer, Counters, recipes_for
@@ -19,13 +27,15 @@ from pixi_ship.delivery import Delivery
 from pixi_ship.digest import Digest
 from pixi_ship.errors import NotInRegistry, RegistryError, UsageError
 from pixi_ship.fetch.archives import Archives
+from pixi_ship.from_source import with_built_wheels, with_known_wheels
+from pixi_ship.injection import injected
 from pixi_ship.layering import KnownLayer, LayerRecipe, has_blob, known_layer, layer_recipes
+from pixi_ship.machine import Machine
 from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.image import Image, ImageIndex
 from pixi_ship.oci.reference import Transport
 from pixi_ship.oci.stored import StoredImage
 from pixi_ship.oci.write import check_writable
-from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.registry.push import Transfers
@@ -101,7 +111,7 @@ def plan(
     workspace: Workspace,
     options: Options,
     cache: Cache,
-    interpreters: Mapping[str, Interpreter],
+    machine: Machine,
     registries: Registries | None = None,
 ) -> Plan:
     """Say what would be built. Reads manifest, lock and the cache's notes, no package.
@@ -115,7 +125,7 @@ def plan(
     moved, digest = None, None
     with cache.in_use():
         for name in options.platforms:
-            selection = select(workspace, options, name, interpreters)
+            selection = select(workspace, options, name, machine)
             stored = None
             try:
                 stored = registries.read(base.reference, selection.platform)
@@ -127,16 +137,24 @@ def plan(
                 # A locked base may be known from the cache; then only its tag is not.
                 what = "base" if stored is None else "base's tag"
                 notes.append(f"the {what} was not looked at: {error}")
-            images.append(_planned(selection, options, cache, stored))
+            images.append(_planned(selection, options, cache, machine, stored))
     return Plan(tuple(images), base, digest, moved, tuple(dict.fromkeys(notes)))
 
 
 def _planned(
-    selection: Selection, options: Options, cache: Cache, base: StoredImage | None
+    selection: Selection,
+    options: Options,
+    cache: Cache,
+    machine: Machine,
+    base: StoredImage | None,
 ) -> PlannedImage:
     archives = Archives(cache, selection.workspace.root, offline=True)
+    selection = injected(selection, options.inject, options.from_prefix, cache, write=False)
+    selection = with_known_wheels(selection, options, archives, machine)
+    environment = selection.environment
     builder = Builder(cache, archives, selection, options, SILENCE)
-    merged = None if selection.environment.unbuildable else builder.remembered_merge()
+    is_whole = not (environment.unbuildable or environment.sources)
+    merged = builder.remembered_merge() if is_whole else None
     recipes = layer_recipes(selection, archives, merged, options)
     layers = [(recipe, known_layer(cache, recipe.key)) for recipe in recipes]
     layers = [
@@ -150,7 +168,7 @@ def _planned(
             check_base(selection, base, facts)
         made = [BuiltLayer(recipe, known, True) for recipe, known in layers if known]
         if facts is not None and merged is not None and len(made) == len(layers):
-            assembled = assemble(builder, base, facts, made, merged)
+            assembled = foreseen(builder, base, facts, made, merged, machine)
     return PlannedImage(selection, tuple(layers), merged, assembled)
 
 
@@ -158,7 +176,7 @@ def build(
     workspace: Workspace,
     options: Options,
     cache: Cache,
-    interpreters: Mapping[str, Interpreter],
+    machine: Machine,
     registries: Registries | None = None,
     progress: Progress = SILENCE,
     statements: Sequence[Statement] = (),
@@ -170,9 +188,11 @@ def build(
     statements: what is said of each image besides, into files and registries.
     """
     registries = registries or without_login(cache)
-    selections = [select(workspace, options, name, interpreters) for name in options.platforms]
+    selections = [select(workspace, options, name, machine) for name in options.platforms]
     for selection in selections:
-        refuse_unbuildable(selection.environment)
+        if not (options.inject or options.from_prefix):
+            refuse_unbuildable(selection.environment)
+        scripts_of(selection)
     _check_distinct(selections)
     for reference in options.to:
         check_writable(reference, len(selections))
@@ -184,10 +204,11 @@ def build(
         base = choose_base(options, workspace.root)
         bases = [registries.read(base.reference, each.platform) for each in selections]
         counters = Counters()
+        whole = [_whole(each, options, cache, machine, progress) for each in selections]
         with Delivery(options, cache, registries, progress) as delivery:
             images = [
-                _built(selection, stored, options, cache, delivery, progress, counters)
-                for selection, stored in zip(selections, bases, strict=True)
+                _built(selection, stored, options, archives, machine, delivery, progress, counters)
+                for (selection, archives), stored in zip(whole, bases, strict=True)
             ]
             made = tuple(each.assembled.image for each in images)
             result = made[0] if len(made) == 1 else ImageIndex(made)
@@ -224,26 +245,38 @@ def _check_distinct(selections: Sequence[Selection]) -> None:
         names[target] = name
 
 
+def _whole(
+    selection: Selection, options: Options, cache: Cache, machine: Machine, progress: Progress
+) -> tuple[Selection, Archives]:
+    """An environment with an archive for every package, and where these archives come from."""
+    selection = injected(selection, options.inject, options.from_prefix, cache)
+    refuse_unbuildable(selection.environment)
+    archives = Archives(cache, selection.workspace.root, options.offline, progress.fetched)
+    return with_built_wheels(selection, options, archives, machine, progress), archives
+
+
 def _built(
     selection: Selection,
     base: StoredImage,
     options: Options,
-    cache: Cache,
+    archives: Archives,
+    machine: Machine,
     delivery: Delivery,
     progress: Progress,
     counters: Counters,
 ) -> BuiltImage:
+    cache = archives.cache
     facts = base_facts(base, cache, selection.glibc_requirements)
     if facts is None:
         raise AssertionError("a base that may be read is read")
     check_base(selection, base, facts)
     delivery.add_base(base)
-    archives = Archives(cache, selection.workspace.root, options.offline, progress.fetched)
     builder = Builder(cache, archives, selection, options, progress, delivery, counters)
     merged = builder.merged()
+    link_scripts(selection, merged, options.run_link_scripts)
     built = builder.layers(recipes_for(builder, merged), merged)
-    assembled = assemble(builder, base, facts, built, merged)
+    assembled = assemble(builder, base, facts, built, merged, machine)
     counters.archives_fetched += archives.fetched
     counters.archive_bytes_fetched += archives.fetched_bytes
-    record = build_record(builder, base, assembled.image, built, merged)
-    return BuiltImage(selection, tuple(built), merged, assembled, record)
+    record = build_record(builder, base, assembled, merged)
+    return BuiltImage(selection, assembled.layers, merged, assembled, record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,23 @@ MAX_MANIFEST = 16 << 20  # bytes
 _TOOL_KEYS = frozenset(
     {
         *("base", "compression", "cuda", "environment", "max-layers", "platform"),
-        "squashfs-compression",
+        *("include", "squashfs-compression", "task"),
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiOptions:
+    """``[pypi-options]``: where PyPI packages come from, and how their sources are built.
+
+    find_links: URLs, or paths relative to the workspace. not_isolated: names of packages that
+    are built with the environment's own packages at hand; None for all.
+    """
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    not_isolated: frozenset[str] | None = frozenset()
 
 
 @dataclass(frozen=True)
@@ -112,13 +126,36 @@ class Workspace:
         return found
 
     def activation_scripts(self, environment: str, targets: Sequence[str]) -> tuple[str, ...]:
-        """``[activation] scripts`` of an environment."""
+        """``[activation] scripts`` of an environment, in the order in which Pixi runs them.
+
+        Of each feature those of the narrowest target that names any, even none (Pixi:
+        ``Feature::activation_scripts``); ``targets`` as for :meth:`activation_env`.
+        """
         found: list[str] = []
-        for table in self._activations(environment, targets):
-            scripts = table.get("scripts", ())
-            if isinstance(scripts, list):
-                found.extend(str(each) for each in scripts)
+        for feature in self.features(environment):
+            for table in self._activations_of(feature, targets):
+                if isinstance(scripts := table.get("scripts"), list):
+                    found.extend(str(each) for each in scripts)
+                    break
         return tuple(found)
+
+    def pypi_options(self, environment: str) -> PypiOptions:
+        """``[pypi-options]`` of an environment: its features' and the workspace's own, joined."""
+        project = _table(self.table, "workspace") or _table(self.table, "project")
+        tables = [_table(each, "pypi-options") for each in self.features(environment)]
+        tables.append(_table(project, "pypi-options"))
+        indexes = [each["index-url"] for each in tables if "index-url" in each]
+        isolation = [each.get("no-build-isolation", False) for each in tables]
+        return PypiOptions(
+            index_url=str(indexes[0]) if indexes else None,
+            extra_index_urls=_listed(each.get("extra-index-urls") for each in tables),
+            find_links=_listed(
+                [row.get("path", row.get("url")) for row in rows if isinstance(row, Mapping)]
+                for rows in (each.get("find-links") for each in tables)
+                if isinstance(rows, list)
+            ),
+            not_isolated=None if True in isolation else frozenset(_listed(isolation)),
+        )
 
     def dependency_names(self, environment: str, targets: Sequence[str]) -> Iterator[str]:
         """Names of the conda dependencies an environment asks for on a platform.
@@ -137,9 +174,15 @@ class Workspace:
         self, environment: str, targets: Sequence[str]
     ) -> Iterator[Mapping[str, object]]:
         for feature in self.features(environment):
-            for target in targets:
-                yield _table(_table(_table(feature, "target"), target), "activation")
-            yield _table(feature, "activation")
+            yield from self._activations_of(feature, targets)
+
+    @staticmethod
+    def _activations_of(
+        feature: Mapping[str, object], targets: Sequence[str]
+    ) -> Iterator[Mapping[str, object]]:
+        for target in targets:
+            yield _table(_table(_table(feature, "target"), target), "activation")
+        yield _table(feature, "activation")
 
     def platform_name(self, name: str, subdir: str, virtual_packages: Sequence[str]) -> str:
         """What the manifest calls a locked platform: locks name some of them ``p1``, ``p2``.
@@ -233,6 +276,12 @@ def _toml(path: Path) -> Mapping[str, object]:
         return tomli.loads(text.decode("utf-8-sig"))
     except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WorkspaceError(f"reading {path}: it is not TOML: {error}") from error
+
+
+def _listed(values: Iterable[object]) -> tuple[str, ...]:
+    """The texts of all values that are lists, each once."""
+    rows = (row for value in values if isinstance(value, list) for row in value)
+    return tuple(dict.fromkeys(row for row in rows if isinstance(row, str)))
 
 
 def _table(table: Mapping[str, object], name: str) -> Mapping[str, object]:

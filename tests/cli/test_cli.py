@@ -237,8 +237,8 @@ def layer_types(layout: Path) -> set[str]:
             1,
             (
                 "error: reading {0}: [tool.pixi-ship] has no key 'bass'",
-                "  hint: known keys: base, compression, cuda, environment, max-layers, platform, "
-                "squashfs-compression",
+                "  hint: known keys: base, compression, cuda, environment, include, max-layers, "
+                "platform, squashfs-compression, task",
             ),
         ),
         (
@@ -280,7 +280,7 @@ def test_pyproject(channel_data: TestData, tmp_path: Path) -> None:
     workspace = channel_data.workspace("pyproject")
     ran = ship("plan", "-w", workspace, "--json", "--cache-dir", tmp_path / "cache")
     assert ran.document["workspace"] == "pyproject"
-    assert ran.image["packages"] == {"conda": 2, "pypi": 2, "unbuildable": 0}
+    assert ran.image["packages"] == {"conda": 2, "pypi": 2, "sources": 0, "unbuildable": 0}
 
 
 # CUDA and rich platforms
@@ -333,7 +333,7 @@ def test_rich_platforms(channel_data: TestData, tmp_path: Path) -> None:
 TOP_KEYS = {"workspace", "environment", "lock_digest", "base", "images", "warnings"}
 IMAGE_KEYS = {
     *("platform", "subdir", "oci_platform", "prefix", "packages", "cuda", "bytecode"),
-    *("unbuildable", "digest", "layers"),
+    *("sources", "injected", "unbuildable", "digest", "layers"),
 }
 
 

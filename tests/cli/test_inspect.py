@@ -96,7 +96,7 @@ def test_packages(channel_data: TestData, tmp_path: Path) -> None:
     (image,) = inspect(to, "--packages")["images"]
     kinds = [each["kind"] for each in image["packages"]]
     counts = {kind: kinds.count(kind) for kind in ("conda", "pypi")}
-    assert {**counts, "unbuildable": 0} == built["packages"]
+    assert {**counts, "sources": 0, "unbuildable": 0} == built["packages"]
     files = {name for layer in built["layers"] for name in layer["packages"]}
     for each in image["packages"]:
         words_of_it = [each["name"], each["version"], *filter(None, [each["build"]])]

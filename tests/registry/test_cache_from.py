@@ -9,6 +9,7 @@ refuses.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,12 @@ def registry() -> Iterator[FakeRegistry]:
 
 
 def build(
-    data: TestData, workspace: str, cache: Path, registry: FakeRegistry, *more: str | Path
+    data: TestData, workspace: str | Path, cache: Path, registry: FakeRegistry, *more: str | Path
 ) -> Ran:
+    workspace = data.workspace(workspace) if isinstance(workspace, str) else workspace
     place = f"docker://{registry.address}/lab/ci:1"
     return ship(
-        *("build", "-w", data.workspace(workspace), "--base", f"oci:{BASE}:bookworm"),
+        *("build", "-w", workspace, "--base", f"oci:{BASE}:bookworm"),
         *(
             "--cache-dir",
             cache,
@@ -56,6 +58,17 @@ def build(
             *more,
         ),
     )
+
+
+def renamed(workspace: Path, folder: Path) -> Path:
+    """A copy that is called `numpy`: a workspace's name is a variable that scripts see."""
+    copy = folder / "renamed"
+    shutil.copytree(workspace, copy)
+    manifest, lock = copy / "pixi.toml", copy / "pixi.lock"
+    manifest.write_text(manifest.read_text().replace('"numpy-updated"', '"numpy"'))
+    wheels = str(workspace.parents[1] / "wheelhouse")
+    lock.write_text(lock.read_text().replace("../../wheelhouse", wheels))
+    return copy
 
 
 def counters(ran: Ran) -> dict[str, int]:
@@ -88,10 +101,11 @@ def test_nothing_is_left_to_do(
 def test_only_what_changed(
     channel_data: TestData, tmp_path: Path, registry: FakeRegistry, first: Ran
 ) -> None:
-    after = build(channel_data, "numpy-updated", tmp_path / "empty", registry)
+    updated = renamed(channel_data.workspace("numpy-updated"), tmp_path)
+    after = build(channel_data, updated, tmp_path / "empty", registry)
     done = counters(after)
     assert (done["archives_fetched"], done["layers_built"]) == (1, 1)
-    whole = build(channel_data, "numpy-updated", tmp_path / "first", registry)
+    whole = build(channel_data, updated, tmp_path / "first", registry)
     assert whole.digest == after.digest != first.digest
     assert registry.integrity() == []
 
@@ -121,7 +135,7 @@ def test_record_holds_keys_and_paths_only(
 ) -> None:
     _, document = record(registry)
     assert set(document) == {"notes"}
-    assert set(document["notes"]) == {"base", "merge", "paths", "layers"}
+    assert set(document["notes"]) == {"activation", "base", "layers", "merge", "paths", "post-link"}
     assert str(tmp_path) not in json.dumps(document)
 
 

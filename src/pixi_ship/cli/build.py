@@ -89,7 +89,7 @@ def build_command(
             request.workspace,
             request.options,
             request.cache,
-            request.interpreters,
+            request.machine,
             request.registries,
             watcher,
             statements,
@@ -113,7 +113,7 @@ def _statement(text: str, known: tuple[Attestation, ...]) -> Statement:
 def _warnings(made: Build, options: Options) -> list[str]:
     found: list[str] = []
     for each in made.images:
-        found += warnings(each.selection, each.merge)
+        found += warnings(each.selection, each.merge, options.run_link_scripts)
         found += activation_warnings(each.assembled.activation)
     if any(each.transport in (Transport.SIF, Transport.ORAS) for each in options.to):
         found += squashfs_warnings(options.squashfs)

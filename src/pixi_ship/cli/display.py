@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
@@ -19,6 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from pixi_ship.lock.model import PypiPackage, PypiSource
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
 from pixi_ship.recipe.activation import Activation
@@ -63,10 +64,14 @@ def platform_json(selection: Selection) -> dict[str, object]:
         "packages": {
             "conda": len(environment.conda),
             "pypi": len(environment.pypi),
+            "sources": len(environment.sources),
             "unbuildable": len(environment.unbuildable),
         },
         "cuda": selection.cuda,
         "bytecode": selection.interpreter.key if selection.interpreter else None,
+        "sources": [_source_json(each, None) for each in environment.sources]
+        + [_source_json(each.source, each) for each in environment.pypi if each.source],
+        "injected": list(selection.injected),
         "unbuildable": [
             {
                 "name": each.name,
@@ -79,13 +84,36 @@ def platform_json(selection: Selection) -> dict[str, object]:
     }
 
 
-def warnings(selection: Selection, merged: Merge | None) -> list[str]:
-    """Everything that is never done silently, a sentence each."""
+def _source_json(source: PypiSource, wheel: PypiPackage | None) -> dict[str, object]:
+    return {
+        "name": source.name,
+        "kind": source.kind.value,
+        "location": redacted(source.location),
+        "wheel": wheel.file_name if wheel else None,
+    }
+
+
+def warnings(selection: Selection, merged: Merge | None, linked: Collection[str] = ()) -> list[str]:
+    """Everything that is never done silently, a sentence each.
+
+    linked: names of packages whose post-link scripts are run.
+    """
     found = list(selection.notes)
+    found += [
+        f"{each.partition(' ')[0]}: it was given here, and is not the lock's archive"
+        for each in selection.injected
+    ]
+    found += [
+        f"{each.name}: its wheel is built here, of the {each.source.kind} "
+        f"{redacted(each.source.location)}"
+        for each in selection.environment.pypi
+        if each.source is not None
+    ]
     if merged is not None:
         found += [
             f"{name}: its post-link script {path} is not run"
             for name, path in sorted(merged.link_scripts.items())
+            if name.rsplit("-", 2)[0] not in linked
         ]
         for each in merged.contested[:20]:
             losers = ", ".join(each.losers)
@@ -96,18 +124,8 @@ def warnings(selection: Selection, merged: Merge | None) -> list[str]:
 
 
 def activation_warnings(activation: Activation) -> list[str]:
-    """What only running could have told, and what cannot be told to every runtime."""
-    found = []
-    for path, names in activation.unknown.items():
-        exports = f" (exports {', '.join(names)})" if names else ""
-        found.append(
-            f"{path}{exports} does more than assign: its variables are not in the image's, "
-            "the entrypoint runs it"
-        )
-    found += [
-        f"{what} cannot be set in the image: {why}" for what, why in activation.left_out.items()
-    ]
-    return found
+    """What only the job can tell, and what cannot be told to every runtime."""
+    return list(activation.warnings)
 
 
 def print_warnings(found: Sequence[str]) -> None:
@@ -117,7 +135,11 @@ def print_warnings(found: Sequence[str]) -> None:
 
 
 class Lines(Silence):
-    """Quiet lines, for logs: one a layer."""
+    """Quiet lines, for logs: one a layer, one a wheel that is built."""
+
+    def source(self, name: str) -> None:
+        """Say what is being built."""
+        click.echo(f"building a wheel of {name}", err=True)
 
     def layer_done(self, title: str, size: int, *, reused: bool) -> None:
         """Say that a layer is there."""
@@ -155,6 +177,10 @@ class Bars(Silence):
             if self._write is None:
                 self._write = self._bars.add_task("writing and pushing", total=None)
         self._bars.advance(self._write, size)
+
+    def source(self, name: str) -> None:
+        """Say what is being built, above the bars."""
+        self._bars.console.print(f"building a wheel of {name}", highlight=False, markup=False)
 
     def packed(self, size: int) -> None:
         """Move the bar of packed bytes."""

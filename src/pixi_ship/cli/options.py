@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -14,17 +12,21 @@ from typing import ParamSpec, TypeVar
 import click
 
 from pixi_ship.cache import Cache, usual_directory
+from pixi_ship.cli.injection_options import InjectionOptions, injection_options
+from pixi_ship.cli.machine import machine_here
+from pixi_ship.cli.project_options import ProjectOptions, includes_of, project_options, task_of
 from pixi_ship.cli.registry_options import (
     RegistryOptions,
     registry_options,
     registry_settings,
 )
+from pixi_ship.cli.sandbox_options import SandboxOptions, sandbox_options
 from pixi_ship.errors import UsageError
 from pixi_ship.layer.compress import Compression
 from pixi_ship.layer.split import MAX_LAYERS
+from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import Reference, Transport, parse_reference
 from pixi_ship.platform import platform_of_machine
-from pixi_ship.prefix.bytecode import Interpreter, probe_interpreter
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.registries import Registries
 from pixi_ship.selection import BaseLocking, Options
@@ -48,6 +50,7 @@ def environment_options(command: Callable[P, R]) -> Callable[P, R]:
 
 def shared_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add the options that say what to build."""
+    command = project_options(injection_options(sandbox_options(command)))
     for option in reversed(_BUILDING):
         command = option(command)
     return environment_options(command)
@@ -127,7 +130,7 @@ class Request:
     workspace: Workspace
     options: Options
     cache: Cache
-    interpreters: Mapping[str, Interpreter]
+    machine: Machine
     registries: Registries
 
 
@@ -142,7 +145,7 @@ class EnvironmentOptions(RegistryOptions):
     cache_dir: Path | None
 
 
-class SharedOptions(EnvironmentOptions):
+class SharedOptions(EnvironmentOptions, ProjectOptions, InjectionOptions, SandboxOptions):
     """The values of :func:`shared_options`."""
 
     base_lock: bool | None
@@ -153,7 +156,9 @@ class SharedOptions(EnvironmentOptions):
     compile_bytecode: bool
 
 
-def not_building(given: EnvironmentOptions) -> SharedOptions:
+def not_building(
+    given: EnvironmentOptions, inject: tuple[Path, ...] = (), from_prefix: Path | None = None
+) -> SharedOptions:
     """The options of a verb that builds nothing, for :func:`resolve`."""
     return SharedOptions(
         **given,
@@ -162,6 +167,13 @@ def not_building(given: EnvironmentOptions) -> SharedOptions:
         compression=None,
         squashfs_compression=None,
         max_layers=None,
+        includes=(),
+        task=None,
+        inject=inject,
+        from_prefix=from_prefix,
+        build_network=False,
+        no_sandbox=False,
+        run_link_scripts=(),
         compile_bytecode=True,
     )
 
@@ -199,33 +211,24 @@ def resolve(
         or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
         offline=offline,
         compile_bytecode=given["compile_bytecode"],
+        build_network=given["build_network"],
+        includes=includes_of(given, defaults),
+        task=task_of(given, defaults),
+        inject=given["inject"],
+        from_prefix=given["from_prefix"],
+        run_link_scripts=tuple(dict.fromkeys(given["run_link_scripts"])),
         workers=workers or cores(),
         created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
     )
     cache = Cache(cache_directory(given["cache_dir"]))
     settings = registry_settings(given, offline=offline, patience=patience)
-    return Request(found, options, cache, _Interpreters(), Registries(settings, cache))
-
-
-class _Interpreters(Mapping[str, Interpreter]):
-    """Minor version → a Python on this machine; each is asked when it is wanted."""
-
-    def __getitem__(self, short_version: str) -> Interpreter:
-        mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        candidates = [sys.executable] if short_version == mine else []
-        if on_path := shutil.which(f"python{short_version}"):
-            candidates.append(on_path)
-        for candidate in candidates:
-            found = probe_interpreter(candidate)
-            if found is not None and found.short_version == short_version:
-                return found
-        raise KeyError(short_version)
-
-    def __iter__(self) -> Iterator[str]:
-        yield f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-    def __len__(self) -> int:
-        return 1
+    return Request(
+        found,
+        options,
+        cache,
+        machine_here(confined=not given["no_sandbox"]),
+        Registries(settings, cache),
+    )
 
 
 def _platforms(given: tuple[str, ...], defaults: Mapping[str, object]) -> tuple[str, ...]:

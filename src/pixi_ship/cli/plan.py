@@ -43,15 +43,15 @@ def plan_command(
             request.workspace,
             request.options,
             request.cache,
-            request.interpreters,
+            request.machine,
             request.registries,
         )
     listed = _files(found, request.cache) if files else None
     if as_json:
-        document = _json(found)
+        document = _json(found, request.options.run_link_scripts)
         print_json(document if listed is None else {**document, "files": listed})
         return
-    _show(found)
+    _show(found, request.options.run_link_scripts)
     for row in listed or ():
         click.echo(row)
 
@@ -67,7 +67,7 @@ def _files(found: Plan, cache: Cache) -> list[str]:
     return sorted(rows, key=lambda row: row.split(" ", 3)[3])
 
 
-def _json(found: Plan) -> dict[str, object]:
+def _json(found: Plan, linked: tuple[str, ...]) -> dict[str, object]:
     return {
         **environment_json(found.images[0].selection),
         "base": {
@@ -77,7 +77,7 @@ def _json(found: Plan) -> dict[str, object]:
             "moved_to": _text(found.moved_to),
         },
         "images": [_image_json(each) for each in found.images],
-        "warnings": _warnings(found),
+        "warnings": _warnings(found, linked),
     }
 
 
@@ -105,7 +105,7 @@ def _image_json(found: PlannedImage) -> dict[str, object]:
     }
 
 
-def _show(found: Plan) -> None:
+def _show(found: Plan, linked: tuple[str, ...]) -> None:
     selection = found.images[0].selection
     click.echo(f"environment  {selection.environment.name} of {selection.workspace.name}")
     click.echo(f"prefix       {selection.prefix}")
@@ -115,7 +115,7 @@ def _show(found: Plan) -> None:
         click.echo(f"             locked in {found.base.lock.path.name}")
     for each in found.images:
         _show_image(each)
-    print_warnings(_warnings(found))
+    print_warnings(_warnings(found, linked))
 
 
 def _show_image(found: PlannedImage) -> None:
@@ -134,11 +134,13 @@ def _show_image(found: PlannedImage) -> None:
     click.echo("  always               manifest, lock, entrypoint, activation")
     if found.assembled:
         click.echo(f"digest       {found.assembled.image.digest}, nothing is left to make")
+    for source in environment.sources:
+        click.echo(f"to build     {source.name} ({source.kind}): {redacted(source.location)}")
     for each in environment.unbuildable:
         click.echo(f"cannot build {each.name} ({each.obstacle}): {redacted(each.location)}")
 
 
-def _warnings(found: Plan) -> list[str]:
+def _warnings(found: Plan, linked: tuple[str, ...]) -> list[str]:
     rows = list(found.notes)
     if found.moved_to is not None:
         rows.append(
@@ -146,7 +148,7 @@ def _warnings(found: Plan) -> list[str]:
             f"of the locked {found.base.locked}"
         )
     for each in found.images:
-        rows += warnings(each.selection, each.merge)
+        rows += warnings(each.selection, each.merge, linked)
         rows += activation_warnings(each.assembled.activation) if each.assembled else []
     return list(dict.fromkeys(rows))
 

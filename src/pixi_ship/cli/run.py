@@ -257,7 +257,7 @@ def _of_environment(
     options = replace(request.options, platforms=(name,))
     registries = stack.enter_context(request.registries)
     at = _workbench(registries, platform_of(platform_here()), given, watcher)
-    return build_image(request.workspace, options, request.interpreters, at), at
+    return build_image(request.workspace, options, request.machine, at), at
 
 
 def _workbench(

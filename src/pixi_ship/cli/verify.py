@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Unpack
 
 import click
 
 from pixi_ship.cli.display import print_warnings, progress
 from pixi_ship.cli.foreign_text import echo, print_foreign_json, printable_errors
+from pixi_ship.cli.injection_options import injection_options
 from pixi_ship.cli.options import (
     EnvironmentOptions,
     Request,
@@ -18,12 +20,22 @@ from pixi_ship.cli.options import (
 )
 from pixi_ship.errors import UsageError
 from pixi_ship.oci.reference import parse_reference
+from pixi_ship.project.include import parse_include
 from pixi_ship.verify import Asked, Verification, verify
 
 
 @click.command("verify")
 @click.argument("reference", metavar="REF")
 @environment_options
+@injection_options
+@click.option(
+    "--include",
+    "includes",
+    metavar="PATH[:DEST]",
+    multiple=True,
+    help="What was taken along, where the image's labels cannot say it: files from outside of "
+    "the workspace.",
+)
 @click.option("--offline", is_flag=True, help="Fetch nothing: take what is cached or local.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Layers read at once.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -33,6 +45,9 @@ def verify_command(
     offline: bool,
     workers: int | None,
     quiet: bool,
+    includes: tuple[str, ...],
+    inject: tuple[Path, ...],
+    from_prefix: Path | None,
     **given: Unpack[EnvironmentOptions],
 ) -> None:
     """Prove every file of the image REF from the lock; list what differs.
@@ -42,15 +57,16 @@ def verify_command(
     """
     if len(given["platforms"]) > 1:
         raise UsageError("verify takes one --platform, or none for all that the image has")
-    request = resolve(not_building(given), offline=offline, workers=workers)
+    shared = not_building(given, inject, from_prefix)
+    request = resolve(shared, offline=offline, workers=workers)
     with printable_errors(), progress(quiet=quiet or as_json) as watcher, request.registries:
         found = verify(
             request.workspace,
             parse_reference(reference),
             request.options,
-            _asked(given, request),
+            _asked(given, request, includes),
             request.cache,
-            request.interpreters,
+            request.machine,
             request.registries,
             watcher,
         )
@@ -63,7 +79,7 @@ def verify_command(
         sys.exit(1)
 
 
-def _asked(given: EnvironmentOptions, request: Request) -> Asked:
+def _asked(given: EnvironmentOptions, request: Request, includes: tuple[str, ...]) -> Asked:
     """What was said on the command line; the base counts also where the manifest names it."""
     named = given["base"] is not None or "base" in request.workspace.defaults
     return Asked(
@@ -71,6 +87,7 @@ def _asked(given: EnvironmentOptions, request: Request) -> Asked:
         platform=next(iter(given["platforms"]), None),
         cuda=given["cuda"],
         base=request.options.base if named else None,
+        includes=tuple(parse_include(each) for each in includes) if includes else None,
     )
 
 

@@ -9,7 +9,7 @@ base's layers offer. Layers are streamed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,9 +19,11 @@ from pixi_ship.builder import Builder
 from pixi_ship.cache import Cache
 from pixi_ship.errors import ImageError
 from pixi_ship.fetch.archives import Archives
+from pixi_ship.from_source import with_built_wheels
+from pixi_ship.injection import injected
+from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import Reference
 from pixi_ship.oci.stored import StoredImage
-from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.registry.registries import Registries, without_login
 from pixi_ship.selection import Options, Selection, refuse_unbuildable
@@ -32,6 +34,7 @@ from pixi_ship.verify.asked import (
     as_built,
     base_note,
     bytecode_note,
+    machine_for,
     recorded_options,
     selected,
 )
@@ -77,7 +80,7 @@ def verify(
     options: Options,
     asked: Asked,
     cache: Cache,
-    interpreters: Mapping[str, Interpreter],
+    machine: Machine,
     registries: Registries | None = None,
     progress: Progress = SILENCE,
 ) -> list[Verification]:
@@ -96,7 +99,7 @@ def verify(
                 hint=f"it has: {', '.join(each.image.platform for each in found) or 'none'}",
             )
         return [
-            _verified(workspace, each, options, asked, cache, interpreters, registries, progress)
+            _verified(workspace, each, options, asked, cache, machine, registries, progress)
             for each in chosen
         ]
 
@@ -126,7 +129,7 @@ def _verified(
     options: Options,
     asked: Asked,
     cache: Cache,
-    interpreters: Mapping[str, Interpreter],
+    machine: Machine,
     registries: Registries,
     progress: Progress,
 ) -> Verification:
@@ -138,11 +141,14 @@ def _verified(
         )
     recorded = recorded_options(image)
     built = as_built(options, asked, image, recorded, workspace.root)
-    selection = selected(workspace, built, options, image, interpreters)
+    selection = selected(workspace, built, options, image, machine)
+    selection = injected(selection, built.inject, built.from_prefix, cache)
     refuse_unbuildable(selection.environment)
     base = registries.read(choose_base(built, workspace.root).reference, selection.platform)
     archives = Archives(cache, workspace.root, built.offline, progress.fetched)
-    expected = made_again(Builder(cache, archives, selection, built, progress), base)
+    selection = with_built_wheels(selection, built, archives, machine, progress)
+    builder = Builder(cache, archives, selection, built, progress)
+    expected = made_again(builder, base, machine_for(machine, recorded))
     found = subject.compare(expected, built.workers)
     notes = (
         *bytecode_note(selection, recorded),

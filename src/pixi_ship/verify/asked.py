@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pixi_ship.assembly import OPTIONS_LABEL
+from pixi_ship.assembly import EVALUATED, OPTIONS_LABEL
 from pixi_ship.base_lock import read_base_lock
 from pixi_ship.digest import Digest
 from pixi_ship.errors import ImageError, LockError, RequirementError, UsageError
+from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import SCRATCH, Reference, parse_reference
 from pixi_ship.oci.stored import StoredImage
-from pixi_ship.prefix.bytecode import Interpreter
+from pixi_ship.project.include import Include, parse_include
 from pixi_ship.selection import Options, Selection, select
 from pixi_ship.workspace import Workspace
 
@@ -32,6 +33,7 @@ class Asked:
     platform: str | None = None
     cuda: str | None = None
     base: Reference | None = None
+    includes: tuple[Include, ...] | None = None
 
 
 def recorded_options(image: StoredImage) -> Mapping[str, object]:
@@ -41,6 +43,12 @@ def recorded_options(image: StoredImage) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def machine_for(machine: Machine, recorded: Mapping[str, object]) -> Machine:
+    """The machine as the image's build used it: without a sandbox where it ran no script."""
+    ran = recorded.get("activation") == EVALUATED or "link_scripts" in recorded
+    return machine if ran else Machine()
 
 
 def as_built(
@@ -63,10 +71,30 @@ def as_built(
         platforms=(asked.platform or labels.get("pixi-ship.platform", options.platforms[0]),),
         cuda=asked.cuda or (cuda if _CUDA.match(cuda) else None),
         base=_base(asked.base, image, root),
+        run_link_scripts=_names(recorded.get("link_scripts")),
+        includes=_includes(recorded) if asked.includes is None else asked.includes,
+        task=_names(recorded.get("task")),
         max_layers=most if isinstance(most, int) and 2 <= most <= 126 else options.max_layers,
         compile_bytecode=recorded.get("bytecode", "") is not None,
         created=created if _CREATED.match(created) else options.created,
     )
+
+
+def _includes(recorded: Mapping[str, object]) -> tuple[Include, ...]:
+    """What was taken along out of the workspace; a label leads to no other file of this machine."""
+    found = []
+    for text in _names(recorded.get("include")):
+        try:
+            include = parse_include(text)
+        except UsageError:
+            continue
+        if include.is_inside:
+            found.append(include)
+    return tuple(found)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(str(each) for each in value) if isinstance(value, list) else ()
 
 
 def selected(
@@ -74,14 +102,14 @@ def selected(
     built: Options,
     options: Options,
     image: StoredImage,
-    interpreters: Mapping[str, Interpreter],
+    machine: Machine,
 ) -> Selection:
     """The environment that is meant; an error tells where it was the image that named it.
 
     built: with what the image's labels say. options: without.
     """
     try:
-        return select(workspace, built, built.platforms[0], interpreters)
+        return select(workspace, built, built.platforms[0], machine)
     except (LockError, RequirementError, UsageError) as error:
         said = [
             f"{name} {value!r}"

@@ -7,13 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from pixi_ship.assembly import base_facts, check_base, configure
+from pixi_ship.activation.link_layer import link_recipe, link_tree
+from pixi_ship.activation.runner import ScriptRunner
+from pixi_ship.assembly import base_facts, check_base, configure, workroom
 from pixi_ship.builder import Builder, Compilers, recipes_for
 from pixi_ship.digest import Digest, HashingWriter
 from pixi_ship.layer.compress import Blocks
 from pixi_ship.layer.tar import TarWriter
 from pixi_ship.layering import LayerRecipe
+from pixi_ship.machine import Machine
 from pixi_ship.oci.stored import StoredImage
+from pixi_ship.project_layer import project_layer
 from pixi_ship.tree import Tree
 from pixi_ship.verification.contents import Node, noted
 from pixi_ship.verification.layers import MadeLayer
@@ -37,8 +41,12 @@ class Expected:
         return _diff_ids(self.base, self.layers)
 
 
-def made_again(builder: Builder, base: StoredImage) -> Expected:
-    """Make everything again from the archives; of its bytes nothing is kept but digests."""
+def made_again(builder: Builder, base: StoredImage, machine: Machine) -> Expected:
+    """Make everything again from the archives; of its bytes nothing is kept but digests.
+
+    machine: where scripts of activation are run; one without a sandbox for those of an image
+    that was made without.
+    """
     selection, options, cache = builder.selection, builder.options, builder.cache
     facts = base_facts(base, cache, selection.glibc_requirements)
     if facts is None:
@@ -58,7 +66,18 @@ def made_again(builder: Builder, base: StoredImage) -> Expected:
 
         pool = stack.enter_context(ThreadPoolExecutor(options.workers, "verify"))
         layers = list(pool.map(made, recipes))
-    configuration = configure(selection, options, base, facts, recipes, scripts, merged)
+    with workroom(builder, base, facts, merged, machine) as room:
+        with link_tree(room, options.run_link_scripts) as tree:
+            if tree is not None:
+                layers.append(_made(tree))
+                scripts.update(tree.seen)
+                recipes = (*recipes, link_recipe(room, options.run_link_scripts))
+        if (project := project_layer(selection, options)) is not None:
+            recipes = (*recipes, project[0])
+            layers.append(_made(project[1]))
+        configuration = configure(
+            selection, options, base, facts, recipes, scripts, merged, run=ScriptRunner(room)
+        )
     layers.append(_made(configuration.tree))
     diff_ids = [str(each) for each in _diff_ids(base, layers)]
     config = {**configuration.config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
