@@ -32,12 +32,28 @@ ALLOWED: dict[str, frozenset[str]] = {
     "fetch": BASICS | {"cache", "lock"},
     "package": WAIST | {"tar_stream"},
     "prefix": WAIST | {"tar_stream", "lock", "fetch", "package"},
+    "sandbox": BASICS,
+    "source": WAIST
+    | {
+        "cache",
+        "lock",
+        "fetch",
+        "package",
+        "prefix",
+        "sandbox",
+        "tar_stream",
+        "workspace",
+        "gitignore",
+    },
+    "machine": frozenset({"platform", "prefix", "sandbox"}),
+    "gitignore": BASICS,
+    "project": WAIST | {"gitignore", "workspace"},
     "layer": WAIST | {"deflate"},
     "oci": WAIST | {"tar_stream", "cache", "layer"},
     "registry": BASICS | {"cache", "oci", "version"},
     "base_lock": BASICS | {"cache"},
     "verification": WAIST | {"tar_stream", "oci"},
-    "recipe": frozenset({"tree", "errors", "platform"}),
+    "recipe": frozenset({"digest", "errors", "platform", "tree"}),
     "squashfs": BASICS | {"deflate"},
     "runtime": BASICS,
     "job": BASICS,
@@ -45,18 +61,32 @@ ALLOWED: dict[str, frozenset[str]] = {
     "host": BASICS | {"cache", "job", "scheduler"},
     "targets": BASICS | {"job"},
     "sif": WAIST | {"tar_stream", "cache", "oci", "recipe", "squashfs"},
+    "rootfs": WAIST | {"tar_stream", "layer", "oci", "squashfs"},
 }
 ENGINE = frozenset(ALLOWED)
 # What is said about images, and what keeps the cache in order, stands beside the steps.
 BESIDE = {
     "attest": BASICS | {"lock", "workspace", "oci", "selection"},
+    "classic": BASICS | {"lock", "oci", "project", "recipe", "selection", "targets", "workspace"},
     "statements": BASICS | {"attest", "cache", "oci", "selection"},
     "upkeep": BASICS | {"cache", "layering"},
     "doctor": BASICS | {"cache", "job", "oci", "registry", "runtime"},
 }
 # From here on each may also import what stands above it in this list.
 STEPS = (
-    *("selection", "layering", "bases", "delivery", "builder", "assembly", "build_record"),
+    *(
+        "selection",
+        "injection",
+        "from_source",
+        "layering",
+        "project_layer",
+        "bases",
+        "delivery",
+        "builder",
+        "activation",
+        "assembly",
+        "build_record",
+    ),
     *("ship", "convert", "pull", "run", "submit", "over_ssh", "executor", "verify", "inspection"),
 )
 ALLOWED |= BESIDE

@@ -23,7 +23,7 @@ from pixi_ship.redaction import redacted_document
 from pixi_ship.selection import Options, Selection
 
 # Part of every layer's key: raise it whenever the same package would give other bytes.
-LAYER_FORMAT = 2
+LAYER_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

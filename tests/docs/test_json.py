@@ -36,7 +36,7 @@ class Documents:
     found: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
 
     def run(self, *words: str | Path, status: int = 0, title: str = "") -> dict[str, Any]:
-        at = 2 if words[0] == "cache" else 1
+        at = 2 if words[0] in ("cache", "render") else 1
         ran = ship(*words[:at], "--json", *words[at:])
         assert ran.status == status, ran.err
         document: dict[str, Any] = json.loads(ran.out)
@@ -110,7 +110,11 @@ def test_every_field(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     _build_and_verify(documents, shop)
     _look_at_images(documents, shop)
     _run_jobs(documents, shop, monkeypatch)
-    shop.lock(*shop.with_python(), mode="c", pypi="https://files.example/thing-1.0.tar.gz")
+    python, wheel = shop.with_python()
+    shop.lock(python, wheel, mode="c", pypi="https://files.example/thing-1.0.tar.gz")
+    documents.run("plan", *shop.common, "--base", "scratch")
+    documents.run("plan", *shop.common, "--base", "scratch", "--inject", wheel)
+    shop.lock(wheel, mode="d")
     documents.run("plan", *shop.common, "--base", "scratch")
     _look_after_cache(documents, shop.tiny.cache)
     assert {title for titled in documents.found for title in titled} == titles()
@@ -164,6 +168,8 @@ def _run_jobs(documents: Documents, shop: Shop, monkeypatch: pytest.MonkeyPatch)
     more = ("--array", "0-1", "--gpus", "1", "--gpu-memory", "8G")
     documents.run(*words, *more, "--dry-run", "--", "true", title="`submit --dry-run`")
     documents.run(*words, *more, "--", "true")
+    classic = "`render dockerfile`, `apptainer`, `ci`"
+    documents.run("render", "dockerfile", "-w", shop.tiny.work, title=classic)
     documents.run("render", "nextflow", words[2], *more, "--", "true")
     _look_for_schedulers(documents, programs)
     (job,) = jobs.iterdir()

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,9 +85,7 @@ def test_the_image_is_that_of_the_wheel(tmp_path: Path, place: str) -> None:
         f"include/python{MINOR}/trinket/trinket.h",
     }
     same = (mine.keys() | want.keys()) - moved - OF_THE_INSTALLATION
-    assert {path for path in same if mine.get(path) != want.get(path)} == {"bin/trinket-shell"}
-    # uv makes every script executable, even one that the wheel has otherwise.
-    assert mine["bin/trinket-shell"] == replace(want["bin/trinket-shell"], mode=0o755)
+    assert [path for path in same if mine.get(path) != want.get(path)] == []
     assert len(moved & mine.keys()) == 1
     assert mine["bin/trinket-script"].content.startswith(b"#!/app/.pixi/envs/default/bin/python")
     assert mine["bin/trinket-shell"].content.startswith(b"#!/bin/sh\necho")

@@ -1,108 +1,17 @@
-"""``pixi ship render``."""
+"""``pixi ship render``: what it can write, each a verb of its own."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Unpack
-
 import click
 
-from pixi_ship.cache import replacing, replacing_directory
-from pixi_ship.cli.display import print_json, print_warnings
-from pixi_ship.cli.image_options import image_options
-from pixi_ship.cli.job_options import DescribedOptions, described_job, job_options
-from pixi_ship.errors import UsageError
-from pixi_ship.job.site import Site
-from pixi_ship.job.spec import JobFiles, JobSpec
-from pixi_ship.scheduler.record import SchedulerName
-from pixi_ship.submit import render
-from pixi_ship.targets.known import TARGETS
-
-_SCHEDULERS = tuple(each.value for each in (SchedulerName.SLURM, SchedulerName.HTCONDOR))
+from pixi_ship.cli.render_classic import apptainer_command, ci_command, dockerfile_command
+from pixi_ship.cli.render_job import job_commands
 
 
-@click.command("render")
-@click.argument("target", type=click.Choice([*TARGETS, *_SCHEDULERS]))
-@click.argument("reference", metavar="REF")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND")
-@job_options
-@click.option(
-    "--to",
-    "path",
-    metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="File to write, or directory to write into; a new directory for a scheduler.  "
-    "[default: stdout]",
-)
-@image_options
-def render_command(
-    target: str,
-    reference: str,
-    command: tuple[str, ...],
-    path: Path | None,
-    as_json: bool,
-    **given: Unpack[DescribedOptions],
-) -> None:
-    """Write a job as text for TARGET, to be started by hand.
-
-    TARGET: kubernetes, snakemake, nextflow, dask-jobqueue, slurm or htcondor. REF and COMMAND as
-    of submit; for dask-jobqueue the command starts Python, and is python where none is given.
-    """
-    known = TARGETS.get(target)
-    job, site = described_job(reference, command or (known.command if known else ()), given)
-    if known is None:
-        files = _for_scheduler(SchedulerName(target), job, site, path)
-    else:
-        where = Path() if path is None else path if path.is_dir() else path.parent
-        files = known.render(job, site, str(where.absolute()))
-        if path is not None:
-            _write_file(files, path)
-    if as_json:
-        print_json(
-            {
-                "target": target,
-                "image": job.image.url,
-                "files": [{"name": name, "text": text} for name, text in files.files.items()],
-                "command": list(files.submit),
-                "warnings": list(files.notes),
-            }
-        )
-        return
-    print_warnings(files.notes)
-    if path is None:
-        _show(files)
+@click.group("render")
+def render_command() -> None:
+    """Write a job or a build as text for something else, to be started by hand."""
 
 
-def _show(files: JobFiles) -> None:
-    """One file as it is, so that it can go on through a pipe; several with their names."""
-    if len(files.files) == 1:
-        click.echo(next(iter(files.files.values())), nl=False)
-        return
-    for name, text in files.files.items():
-        click.echo(f"==> {name} <==\n{text}")
-
-
-def _write_file(files: JobFiles, path: Path) -> None:
-    ((name, text),) = files.files.items()
-    with replacing(path / name if path.is_dir() else path) as file:
-        file.write(text.encode())
-
-
-def _for_scheduler(name: SchedulerName, job: JobSpec, site: Site, path: Path | None) -> JobFiles:
-    """The files of a job in a directory, which holds one for each task of an array too."""
-    if path is None:
-        return render(name, job, site, Path("jobs", f"{job.name}-1").absolute())
-    if path.exists():
-        raise UsageError(f"{path} exists already", hint="name a new directory with --to")
-    files = render(name, job, site, path.absolute())
-    with replacing_directory(path) as fresh:
-        for file, text in files.files.items():
-            written = fresh / file
-            written.write_text(text, "utf-8")
-            written.chmod(0o755 if file.endswith(".sh") else 0o644)
-        tasks = job.tasks
-        for index in range(tasks.first, tasks.last + 1, tasks.step) if tasks is not None else ():
-            (fresh / f"task-{index}").mkdir()
-        fresh.chmod(0o755)
-        fresh.rename(path)
-    return files
+for _command in (dockerfile_command, apptainer_command, ci_command, *job_commands()):
+    render_command.add_command(_command)

@@ -190,7 +190,8 @@ class _Destination(WheelDestination):
                 data = fixed.read(_MAX_SCRIPT + 1)
             if len(data) > _MAX_SCRIPT:
                 raise PackageError(self._name, f"the script {path!r} is too large")
-            return self._note_data(scheme, path, data, is_executable=is_executable)
+            # As uv has it, whatever the archive says: it is a program.
+            return self._note_data(scheme, path, data, is_executable=True)
         if not isinstance(member, str):  # made by installer: INSTALLER and the like
             return self._note_data(scheme, path, stream.read(), is_executable=is_executable)
         target = self._target(scheme, path)
