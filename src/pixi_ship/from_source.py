@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pixi_ship.errors import SourceError
 from pixi_ship.fetch.archives import Archives
-from pixi_ship.lock.model import PypiPackage
+from pixi_ship.lock.model import PypiPackage, PypiSource
 from pixi_ship.machine import Machine
 from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.requirement import Requirement
@@ -54,8 +54,18 @@ def with_built_wheels(
     if workshop is None:
         return selection
     _refuse_not_isolated(selection)
-    wheels = [built_wheel(source, workshop) for source in selection.environment.sources]
+    wheels = [_built(source, workshop) for source in selection.environment.sources]
     return _with(selection, wheels, workshop)
+
+
+def _built(source: PypiSource, workshop: Workshop) -> PypiPackage:
+    try:
+        return built_wheel(source, workshop)
+    except SourceError as error:
+        # What speaks of a repository or an archive knows no package.
+        if source.name in str(error):
+            raise
+        raise SourceError(f"building {source.name}: {error}", hint=error.hint) from error
 
 
 def _workshop(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 _TOKEN = re.compile(r"/t/[^/]+(?=/|\Z)")  # conda's channel tokens: https://host/t/<token>/channel
 # The same in running text. ``git@`` of an ssh address is no secret, a lone name of https is.
@@ -21,7 +21,8 @@ def redacted(location: str) -> str:
         return location
     parts = urlsplit(location)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, _TOKEN.sub("", parts.path), "", ""))
+    # Not by urlunsplit, which drops the slashes of git+file:///place.
+    return f"{parts.scheme}://{host}{_TOKEN.sub('', parts.path)}"
 
 
 def redacted_text(text: str) -> str:

@@ -333,7 +333,7 @@ def test_rich_platforms(channel_data: TestData, tmp_path: Path) -> None:
 TOP_KEYS = {"workspace", "environment", "lock_digest", "base", "images", "warnings"}
 IMAGE_KEYS = {
     *("platform", "subdir", "oci_platform", "prefix", "packages", "cuda", "bytecode"),
-    *("sources", "injected", "unbuildable", "digest", "layers"),
+    *("sources", "injected", "project", "command", "unbuildable", "digest", "layers"),
 }
 
 

@@ -84,6 +84,7 @@ class Shop:
         """Lock archives, each for the platform of its directory; wheels for linux-64."""
         self.tiny.manifest = (
             f'[system-requirements]\ncuda = "12"\n[activation.env]\nMODE = "{mode}"\n'
+            '[tasks]\nrun = "true"\n'
         )
         self.tiny.lock(*archives, **facts)
         path = self.tiny.work / "pixi.lock"
@@ -113,7 +114,7 @@ def test_every_field(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     python, wheel = shop.with_python()
     shop.lock(python, wheel, mode="c", pypi="https://files.example/thing-1.0.tar.gz")
     documents.run("plan", *shop.common, "--base", "scratch")
-    documents.run("plan", *shop.common, "--base", "scratch", "--inject", wheel)
+    documents.run("plan", *shop.common, "--base", "scratch", "--inject", wheel, "--task", "run")
     shop.lock(wheel, mode="d")
     documents.run("plan", *shop.common, "--base", "scratch")
     _look_after_cache(documents, shop.tiny.cache)

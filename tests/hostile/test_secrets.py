@@ -58,7 +58,7 @@ def every_layer(layout: Path) -> bytes:
 def test_plan_of_what_cannot_be_built(tiny: Tiny) -> None:
     tiny.lock(tiny.python())
     lock = json.loads((tiny.work / "pixi.lock").read_text())
-    url = "git+https://joe-user:hunter2@host.test/repo.git?token=qu3ry#0123456789abcdef"
+    url = f"git+https://joe-user:hunter2@host.test/repo.git?token=qu3ry#{'0123456789' * 4}"
     lock["environments"]["default"]["packages"]["linux-64"].append({"pypi": url})
     lock["packages"].append({"pypi": url, "name": "mine", "version": "1"})
     (tiny.work / "pixi.lock").write_text(json.dumps(lock))

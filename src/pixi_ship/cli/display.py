@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from pixi_ship.lock.model import PypiPackage, PypiSource
+from pixi_ship.lock.model import PypiPackage, PypiSource, SourceKind
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
 from pixi_ship.recipe.activation import Activation
@@ -72,6 +72,12 @@ def platform_json(selection: Selection) -> dict[str, object]:
         "sources": [_source_json(each, None) for each in environment.sources]
         + [_source_json(each.source, each) for each in environment.pypi if each.source],
         "injected": list(selection.injected),
+        "project": {
+            "files": len(selection.project.files),
+            "size": selection.project.size,
+            "ignored": selection.project.ignored,
+        },
+        "command": list(selection.command.words) if selection.command else None,
         "unbuildable": [
             {
                 "name": each.name,
@@ -82,6 +88,13 @@ def platform_json(selection: Selection) -> dict[str, object]:
             for each in environment.unbuildable
         ],
     }
+
+
+def source_location(source: PypiSource) -> str:
+    """Where a source is, without what could be secret; of a repository the commit as well."""
+    address, _, commit = source.location.partition("#")
+    is_commit = source.kind is SourceKind.GIT and commit
+    return f"{redacted(address)}@{commit[:12]}" if is_commit else redacted(source.location)
 
 
 def _source_json(source: PypiSource, wheel: PypiPackage | None) -> dict[str, object]:
@@ -105,7 +118,7 @@ def warnings(selection: Selection, merged: Merge | None, linked: Collection[str]
     ]
     found += [
         f"{each.name}: its wheel is built here, of the {each.source.kind} "
-        f"{redacted(each.source.location)}"
+        f"{source_location(each.source)}"
         for each in selection.environment.pypi
         if each.source is not None
     ]

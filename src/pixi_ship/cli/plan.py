@@ -15,11 +15,13 @@ from pixi_ship.cli.display import (
     platform_json,
     print_json,
     print_warnings,
+    source_location,
     warnings,
 )
 from pixi_ship.cli.options import SharedOptions, resolve, shared_options
 from pixi_ship.digest import Digest
 from pixi_ship.layering import listing
+from pixi_ship.project.find import FoundProject
 from pixi_ship.redaction import redacted
 from pixi_ship.registry.patience import Patience
 from pixi_ship.ship import Plan, PlannedImage, plan
@@ -127,17 +129,27 @@ def _show_image(found: PlannedImage) -> None:
     click.echo(f"packages     {len(environment.conda)} conda, {len(environment.pypi)} PyPI")
     made = sum(1 for _, known in found.layers if known)
     forecast = "" if found.merge else " (a forecast: no package was read yet)"
-    click.echo(f"layers       {len(found.layers) + 1}, of which {made} are made{forecast}")
+    count = len(found.assembled.layers if found.assembled else found.layers) + 1
+    click.echo(f"layers       {count}, of which {made} are made{forecast}")
     for recipe, known in found.layers:
         size = human_size(known.size) if known else _forecast(recipe.archive_size)
         click.echo(f"  {'cached' if known else 'to do ':6} {size:>12}  {recipe.title}")
+    if selection.project.files:
+        click.echo(_project_row(selection.project))
     click.echo("  always               manifest, lock, entrypoint, activation")
     if found.assembled:
         click.echo(f"digest       {found.assembled.image.digest}, nothing is left to make")
     for source in environment.sources:
-        click.echo(f"to build     {source.name} ({source.kind}): {redacted(source.location)}")
+        click.echo(f"to build     {source.name} ({source.kind}): {source_location(source)}")
     for each in environment.unbuildable:
         click.echo(f"cannot build {each.name} ({each.obstacle}): {redacted(each.location)}")
+
+
+def _project_row(project: FoundProject) -> str:
+    count = len(project.files)
+    files = "1 file" if count == 1 else f"{count} files"
+    ignored = f", {project.ignored} ignored" if project.ignored else ""
+    return f"  {'files ':6} {_forecast(project.size):>12}  the project's: {files}{ignored}"
 
 
 def _warnings(found: Plan, linked: tuple[str, ...]) -> list[str]:
