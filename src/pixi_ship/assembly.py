@@ -237,11 +237,7 @@ def configure(
     runs those that do more than assign.
     """
     workspace = selection.workspace
-    environment = selection.environment.name
-    rows = base.runtime.get("Env")
-    before = base_variables([str(row) for row in rows] if isinstance(rows, list) else ())
-    known = {**before, **activation_base(selection.prefix, environment, workspace.name)}
-    known["PIXI_PROJECT_MANIFEST"] = f"{APP}/{workspace.manifest.name}"
+    known, before = _known_before(selection, base)
     of_manifest = scripts_of(selection)
     activation = activate(
         selection.prefix,
@@ -254,7 +250,7 @@ def configure(
     )
     recipe = Recipe(
         workspace=workspace.name,
-        environment=environment,
+        environment=selection.environment.name,
         prefix=selection.prefix,
         manifest_name=workspace.manifest.name,
         manifest=_without_secrets(workspace.manifest),
@@ -268,15 +264,31 @@ def configure(
         scripts=of_manifest,
         command=selection.command.from_anywhere() if selection.command else (),
     )
+    labels = _labels(selection, base, options, evaluated=activation.evaluated)
+    past = _history(recipes, options)
+    config = image_config(recipe, selection.platform, past, labels, options.created)
+    return Configuration(activation, ConfigurationTree(recipe), config, labels)
+
+
+def _history(recipes: Sequence[LayerRecipe], options: Options) -> list[dict[str, str]]:
     comments = [" ".join(each.names) for each in recipes]
     comments.append("manifest, lock, entrypoint, activation")
-    history = [
+    return [
         {"created": options.created, "created_by": "pixi-ship", "comment": comment}
         for comment in comments
     ]
-    labels = _labels(selection, base, options, evaluated=activation.evaluated)
-    config = image_config(recipe, selection.platform, history, labels, options.created)
-    return Configuration(activation, ConfigurationTree(recipe), config, labels)
+
+
+def _known_before(
+    selection: Selection, base: StoredImage
+) -> tuple[dict[str, str], Mapping[str, str]]:
+    """The variables that scripts find: the base's and those of any activation; and the base's."""
+    rows = base.runtime.get("Env")
+    before = base_variables([str(row) for row in rows] if isinstance(rows, list) else ())
+    name, workspace = selection.environment.name, selection.workspace
+    known = {**before, **activation_base(selection.prefix, name, workspace.name)}
+    known["PIXI_PROJECT_MANIFEST"] = f"{APP}/{workspace.manifest.name}"
+    return known, before
 
 
 def _without_secrets(path: Path) -> bytes:

@@ -110,16 +110,7 @@ def select(
 
     platform_name: the lock's name of one of the platforms in ``options``.
     """
-    lock = LockFile(workspace.lock)
-    if options.environment not in lock.environment_names and (
-        options.environment in workspace.environments
-    ):
-        raise LockError(
-            f"environment {options.environment!r} is in {workspace.manifest.name}, "
-            f"but not in {workspace.lock}",
-            hint="the lock is out of date: run 'pixi lock'",
-        )
-    environment = choose(lock, options.environment, platform_name)
+    environment = _environment(workspace, options.environment, platform_name)
     locked = environment.platform
     platform = workspace.platform_name(locked.name, locked.subdir, locked.virtual_packages)
     targets = _targets(environment, platform)
@@ -129,15 +120,9 @@ def select(
     if options.cuda is not None:
         check(wants_cuda, "__cuda", options.cuda, "--cuda")
     python = PythonInfo.of(environment.python) if environment.python else None
-    interpreter = None
-    if python is not None and options.compile_bytecode:
-        interpreter = machine.interpreters.get(python.short_version)
+    interpreter, uncompiled = _interpreter(python, options, machine)
     project = _project(workspace, options.includes)
     command, notes = _command(workspace, options, environment, platform, project)
-    if python is not None and interpreter is None:
-        why = f"no python{python.short_version} is on PATH"
-        why = why if options.compile_bytecode else "--no-compile was given"
-        notes.append(f"Python sources without bytecode stay uncompiled: {why}")
     return Selection(
         workspace=workspace,
         lock_digest=Digest.of(workspace.lock.read_bytes()),
@@ -155,8 +140,33 @@ def select(
         activation_scripts=workspace.activation_scripts(environment.name, targets),
         project=project,
         command=command,
-        notes=tuple(notes),
+        notes=(*notes, *uncompiled),
     )
+
+
+def _environment(workspace: Workspace, name: str, platform: str) -> LockedEnvironment:
+    """The locked environment; raises LockError for one that only the manifest has."""
+    lock = LockFile(workspace.lock)
+    if name not in lock.environment_names and name in workspace.environments:
+        raise LockError(
+            f"environment {name!r} is in {workspace.manifest.name}, but not in {workspace.lock}",
+            hint="the lock is out of date: run 'pixi lock'",
+        )
+    return choose(lock, name, platform)
+
+
+def _interpreter(
+    python: PythonInfo | None, options: Options, machine: Machine
+) -> tuple[Interpreter | None, tuple[str, ...]]:
+    """What compiles the environment's Python code, and what to say where nothing does."""
+    if python is None:
+        return None, ()
+    found = machine.interpreters.get(python.short_version) if options.compile_bytecode else None
+    if found is not None:
+        return found, ()
+    why = f"no python{python.short_version} is on PATH"
+    why = why if options.compile_bytecode else "--no-compile was given"
+    return None, (f"Python sources without bytecode stay uncompiled: {why}",)
 
 
 def _project(workspace: Workspace, includes: tuple[Include, ...]) -> FoundProject:

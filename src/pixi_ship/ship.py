@@ -42,6 +42,7 @@ from pixi_ship.registry.push import Transfers
 from pixi_ship.registry.registries import Registries, without_login
 from pixi_ship.selection import Options, Selection, refuse_unbuildable, select
 from pixi_ship.statements import (
+    Made,
     Statement,
     artifact,
     check_statements,
@@ -212,24 +213,29 @@ def build(
             ]
             made = tuple(each.assembled.image for each in images)
             result = made[0] if len(made) == 1 else ImageIndex(made)
-            stated = [
-                each
-                for image, stored in zip(images, bases, strict=True)
-                for each in make_statements(
-                    statements,
-                    image.assembled.image,
-                    image.selection,
-                    stored,
-                    options,
-                    __version__,
-                )
-            ]
+            stated = _stated(statements, images, bases, options)
             artifacts = [artifact(each) for each in stated]
             artifacts += [each.record for each in images if options.cache_from]
             delivery.finish(result, artifacts)
             write_files(stated)
         record_base(base, bases[0].root, options)
     return Build(tuple(images), result, bases[0], counters, delivery.transfers)
+
+
+def _stated(
+    statements: Sequence[Statement],
+    images: Sequence[BuiltImage],
+    bases: Sequence[StoredImage],
+    options: Options,
+) -> list[Made]:
+    """What is said of each image besides."""
+    return [
+        each
+        for image, stored in zip(images, bases, strict=True)
+        for each in make_statements(
+            statements, image.assembled.image, image.selection, stored, options, __version__
+        )
+    ]
 
 
 def _check_distinct(selections: Sequence[Selection]) -> None:

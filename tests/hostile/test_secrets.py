@@ -65,7 +65,7 @@ def test_plan_of_what_cannot_be_built(tiny: Tiny) -> None:
     words = ("plan", "-w", tiny.work, "--base", "scratch", "--cache-dir", tiny.cache)
     for ran in (ship(*words), ship(*words, "--json"), tiny.build()):
         assert "mine" in ran.out + ran.err
-        assert "git+https://host.test/repo.git" in ran.out + ran.err
+        assert "https://host.test/repo.git" in ran.out + ran.err
         assert_silent(ran.out + ran.err)
 
 
