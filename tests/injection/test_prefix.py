@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -283,12 +284,14 @@ def without_paths_data(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("place", [PREFIXES["short"], PREFIXES["usual"]])
 def test_without_digests_the_prefix_in_the_files_is_enough(tmp_path: Path, place: str) -> None:
+    """Where it fits into the first line of a script, which nothing else would tell."""
     site = site_of(tmp_path / "site")
-    prefix = installed(site, tmp_path / place)
-    edit(prefix, "solver", without_digests)
-    edit(prefix, "hello", without_digests)
-    mine = site.image(site.inject(prefix=prefix))
-    assert mine.files == direct(tmp_path / "direct").files
+    with TemporaryDirectory(prefix="p") as short:
+        prefix = installed(site, Path(short) / place)
+        edit(prefix, "solver", without_digests)
+        edit(prefix, "hello", without_digests)
+        mine = site.image(site.inject(prefix=prefix))
+        assert mine.files == direct(tmp_path / "direct").files
 
 
 def test_files_of_which_nothing_is_recorded_are_searched_for_the_prefix(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def brief() -> Patience:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command line lose no time between tries."""
-    monkeypatch.setattr("pixi_ship.cli.registry_options.Patience", brief)
+    monkeypatch.setattr("pixi_ship.registry.session.Patience", brief)
 
 
 def settings(*files: Path, parallel: int = 6, offline: bool = False) -> Settings:
