@@ -496,7 +496,7 @@ def test_wheel_without_python(tiny: Tiny) -> None:
     tiny.lock(wheel)
     tiny.refused(
         "error: environment 'default' holds 1 package that cannot be laid out:",
-        f"  thing (wheel without a locked python): {wheel}",
+        f"  thing (PyPI package without a locked python): {wheel}",
         "  hint: add python to the environment's conda dependencies",
     )
     tiny.works(tiny.python(), wheel)
