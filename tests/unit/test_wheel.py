@@ -87,9 +87,9 @@ def test_a_wheel_is_laid_out_as_installer_does(
     assert rows(mine.pop(records[0]).content) == rows(theirs.pop(records[0]).content)
     assert mine.keys() == theirs.keys()
     # installer leaves a script that is no Python its mode; uv, whom Pixi asks, makes it a program.
-    for path in [each for each in theirs if each.startswith("bin/")]:
-        theirs[path] = replace(theirs[path], executable=True)
-    assert [path for path in mine if mine[path] != theirs[path]] == []
+    for each in [each for each in theirs if each.startswith("bin/")]:
+        theirs[each] = replace(theirs[each], executable=True)
+    assert [each for each in mine if mine[each] != theirs[each]] == []
 
 
 def test_the_paths_of_a_wheel_are_known_without_reading_its_files(channel_data: TestData) -> None:
