@@ -249,7 +249,7 @@ def _fault(path: str, mode: int) -> str | None:
         return "which is neither a file nor a link"
     if any("\ud800" <= each <= "\udfff" for each in path):
         return "whose name is no UTF-8"
-    if path.rpartition("/")[2].startswith(_WHITEOUT):
+    if any(part.startswith(_WHITEOUT) for part in path.split("/")):
         return "a name that hides others in a layer"
     return None
 

@@ -21,6 +21,11 @@ from pixi_ship.project.include import APP, Include, check_dest
 from pixi_ship.project.links import LinkTargets
 
 ALWAYS = frozenset({".git", ".pixi", "__pycache__"})
+# What a file must not be put in the place of: all of the environment or of the base would go.
+_DIRECTORIES = frozenset(
+    {APP, "ch", "etc", "home", "opt", "root", "run", "srv", "tmp", "usr", "var"}
+)
+_WHITEOUT = ".wh."  # OCI image-spec 1.1, layer.md
 _SHOWN = 20  # paths in one message
 _WILD = frozenset("*?[")
 
@@ -274,6 +279,16 @@ def _add(finder: _Finder, include: Include, source: Path, dest: str, found: os.s
             hint="rename it, or leave it out in .gitignore or .dockerignore",
         ) from None
     check_dest(dest, str(include))
+    if any(part.startswith(_WHITEOUT) for part in dest.split("/")):
+        raise ProjectError(
+            f"including {include.path!r}: {f'/{dest}'!r} is a name that hides others in a layer",
+            hint="rename it, or leave it out in .gitignore or .dockerignore",
+        )
+    if dest in _DIRECTORIES:
+        raise ProjectError(
+            f"including {include.path!r}: /{dest} is a directory of the image, not a file",
+            hint=f"put it into the directory: {include.path}:/{dest}/",
+        )
     if dest in finder.reserved:
         raise ProjectError(
             f"including {include.path!r}: /{dest} is in every image already",

@@ -40,7 +40,9 @@ class Include:
         return str(self) if self.is_inside else f":/{self.dest}"
 
     def __str__(self) -> str:
-        return self.path if self.dest is None else f"{self.path}:/{self.dest}"
+        if self.dest is None:
+            return f"{self.path}:" if ":" in self.path else self.path
+        return f"{self.path}:/{self.dest}{'/' if self.into else ''}"
 
 
 def parse_include(text: str) -> Include:

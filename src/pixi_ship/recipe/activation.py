@@ -20,6 +20,9 @@ from pixi_ship.recipe.assignments import assignments, expanded, exported_names
 
 # What no value may hold: enroot expands ${…} from the host's environment and strips one
 # pair of outer quotes, and reads the file line by line (enroot src/common.sh).
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+# What bash keeps for itself: an assignment would end the entrypoint.
+_READONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
 _UNSAFE = re.compile(r"[$\n\r\0]")
 # The pair need not be alike, and blanks may follow it.
 _QUOTED = re.compile(r"""["'].*["']\s*\Z""", re.DOTALL)
@@ -181,7 +184,7 @@ class _State:
     def _change(self, script: Script, outcome: Ran) -> None:
         changes = dict(outcome.changes)
         path = changes.get("PATH", self._set["PATH"])
-        if path is None or not self._keeps_base(path):
+        if "PATH" in changes and (path is None or not self._keeps_base(path)):
             changes.pop("PATH")
             self._warnings.append(
                 f"{script.name} does not only put directories in front of PATH: what it does to "
@@ -204,6 +207,11 @@ class _State:
 
     def take_from_manifest(self, name: str, value: str) -> None:
         """Set a variable of ``[activation.env]``, which a shell would expand."""
+        if not _VARIABLE_NAME.match(name) or name in _READONLY:
+            self._warnings.append(
+                f"[activation.env] {name!r} cannot be set in the image: no shell takes such a name"
+            )
+            return
         found = expanded(value, self.variables)
         if found is None or (name == "PATH" and not self._keeps_base(found)):
             self._warnings.append(
@@ -259,4 +267,8 @@ def _env_vars(path: str, text: str) -> dict[str, str]:
         raise ImageError(f"reading {path}: it is not JSON ({error})") from error
     if not isinstance(document, dict):
         raise ImageError(f"reading {path}: it is not a JSON object")
-    return {name: value for name, value in document.items() if isinstance(value, str)}
+    return {
+        name: value
+        for name, value in document.items()
+        if isinstance(value, str) and _VARIABLE_NAME.match(name) and name not in _READONLY
+    }
