@@ -93,13 +93,15 @@ def evaluate(
         told.append(found)
     one, other = told
     names = one.changes.keys() | other.changes.keys()
+    # Where things are on this machine, which /proc tells.
+    builders = (_PLACE, str(stage.app), str(stage.root.parent), str(scratch))
     steady = {
         name: one.changes[name]
         for name in sorted(names)
         if name in one.changes
         and name in other.changes
         and one.changes[name] == other.changes[name]
-        and _PLACE not in (one.changes[name] or "")
+        and not any(place in (one.changes[name] or "") for place in builders)
     }
     unsteady = tuple(sorted(names - steady.keys()))
     return Ran(steady, unsteady, notes=one.notes)
