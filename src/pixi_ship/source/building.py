@@ -70,7 +70,7 @@ def _workplace(cache: Cache) -> Iterator[Path]:
     """An empty directory on the cache's disk; one that a killed build left is removed first."""
     with cache.temporary():
         pass  # the cache and its mark are there
-    with replacing_directory(cache.root / "tmp" / "build") as work:
+    with replacing_directory(cache.root.absolute() / "tmp" / "build") as work:
         try:
             yield work
         finally:

@@ -71,6 +71,7 @@ def key_of(source: PypiSource, workshop: Workshop, identity: Identity, platform:
     words = (
         *(f"{_FORMAT}", source.name, identity.text, identity.version or "-"),
         *(workshop.python.site_packages, workshop.python.short_version, platform),
+        *(f"unconfined {workshop.unconfined}", f"network {workshop.build_network}"),
     )
     return hashlib.sha256("\n".join(words).encode("utf-8", "surrogateescape")).hexdigest()
 
