@@ -1,4 +1,4 @@
-"""Big packages for measurements: wheels that unpack to a gigabyte, repacked for conda."""
+"""Big packages for measurements: wheels that unpack to gigabytes, repacked for conda."""
 
 from __future__ import annotations
 
@@ -11,13 +11,32 @@ from .recipes.python import SERIES, SITE_PACKAGES
 from .tools import pip_download
 from .wheels import Wheel
 
-REQUIREMENTS = {
+FEW: tuple[str, ...] = (
+    "certifi",
+    "charset-normalizer",
+    "click",
+    "colorama",
+    "filelock",
+    "idna",
+    "jinja2",
+)
+FEW += ("markupsafe", "packaging", "pygments", "python-dateutil", "pyyaml", "requests", "six")
+FEW += ("tqdm", "typing-extensions")
+"""With python, greet, native and activ: twenty. `import requests, yaml` works with these."""
+
+ARRAYS = ("numpy", "pandas", "python-dateutil", "scipy", "six")
+"""`import pandas, scipy.stats` works with these."""
+
+LEARNING = {
     "torch": "torch==2.13.0",
-    **{name: name for name in ("numpy", "pandas", "scipy", "sympy")},
+    **{name: name for name in (*ARRAYS, "joblib", "scikit-learn", "threadpoolctl")},
     **{name: name for name in ("filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx")},
-    **{name: name for name in ("python-dateutil", "setuptools", "six", "typing-extensions")},
+    **{name: name for name in ("pyarrow", "setuptools", "sympy", "typing-extensions")},
 }
-"""`import torch, pandas, scipy` works with these; the dependencies among them are not recorded."""
+"""`import torch, pandas, sklearn, pyarrow` works with these."""
+
+REQUIREMENTS = {**{name: name for name in (*FEW, *ARRAYS)}, **LEARNING}
+"""What is fetched; the dependencies among these packages are not recorded."""
 
 
 def write_packages(channel: Path) -> None:

@@ -6,14 +6,14 @@ is what Pixi writes for either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rattler import LockFile, Subdir
 from rattler.lock import LockChannel, LockPlatform
 
-from . import large
+from . import crowd, large
 from .records import ChannelRecords
 from .wheels import Wheel
 
@@ -134,12 +134,17 @@ SMALL = (
     ),
 )
 
+
+def _measured(name: str, packages: Iterable[str]) -> Workspace:
+    names = ("python", "greet", "native", "activ", *packages)
+    return Workspace(name, _dependencies(*names), [Selection(names)])
+
+
 LARGE = (
-    Workspace(
-        "large",
-        _dependencies("python", "greet", "native", "activ", *large.REQUIREMENTS),
-        [Selection(("python", "greet", "native", "activ", *large.REQUIREMENTS))],
-    ),
+    _measured("few", large.FEW),
+    _measured("arrays", large.ARRAYS),
+    _measured("large", large.LEARNING),
+    _measured("crowd", crowd.NAMES),
 )
 
 
