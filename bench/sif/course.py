@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.inside import Inside
 from bench.measure import Sample
+from bench.process import Command, run
 from bench.sif import tools
 from bench.sif.images import COMPRESSIONS, make_version, remove, unpack
-from bench.sif.inside import Inside
-from bench.sif.process import Command, run
 from bench.sif.result import CHANGED, COLD, FLOOR, WARM, Case
 from bench.sif.tools import Tool
 from bench.workspaces import LARGE, SMALL, with_changed_package

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.sif.process import Command, run
+from bench.process import Command, run
 from bench.workspaces import BASE
 
 COMPRESSIONS = ("gzip", "zstd")

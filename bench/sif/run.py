@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.inside import USERS, Inside
 from bench.measure import Surroundings, use_two_cores
 from bench.options import parser
 from bench.report import save
 from bench.sif import tools
 from bench.sif.course import WORKSPACES, Course
-from bench.sif.inside import USERS, Inside
 from bench.sif.result import Case, Result, Start, Starts
 from bench.sif.starts import image_of_course, image_of_small_files, starts_of, users
 from bench.sif.table import facts, show_builds, show_facts, show_starts

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.inside import USERS, Inside
+from bench.process import Command, run
 from bench.sif import small_files, tools
 from bench.sif.course import Course
 from bench.sif.images import COMPRESSIONS, Version, make_version, remove
-from bench.sif.inside import USERS, Inside
-from bench.sif.process import Command, run
 from bench.sif.result import Start
 from bench.workspaces import SMALL
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tests.apptainer.runtime import ROOT as APPTAINER_ROOT
 
+from bench.inside import Inside
 from bench.measure import CORES
+from bench.process import Command
 from bench.sif.images import Version
-from bench.sif.inside import Inside
-from bench.sif.process import Command
 from bench.workspaces import ROOT
 
 OURS = "pixi-ship build (lock → SIF)"

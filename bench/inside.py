@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.apptainer import runtime
 
-from bench.sif.process import Command
+from bench.process import Command
 
 USERS: tuple[runtime.User, ...] = ("root", "ordinary")
 _ENTER = Path(runtime.__file__).with_name("enter.sh")

@@ -26,11 +26,15 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Words, variables (None: those of this process), and the directories that it may fill."""
+    """Words, variables (None: those of this process), and the directories that it may fill.
+
+    directory: where it runs; None for the root of the repository.
+    """
 
     words: tuple[str | Path, ...]
     env: Mapping[str, str] | None = None
     watched: tuple[Path, ...] = ()
+    directory: Path | None = None
 
 
 def run(command: Command) -> Sample:
@@ -49,7 +53,7 @@ def run(command: Command) -> Sample:
             stdout=output,
             stderr=complaints,
             env=command.env,
-            cwd=ROOT,
+            cwd=command.directory or ROOT,
             start_new_session=True,
         )
         watch = _Watch(process.pid, command.watched)
