@@ -25,7 +25,7 @@ from pixi_ship.oci.reference import Transport
 from pixi_ship.oci.stored import StoredImage
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.project_layer import project_layer
-from pixi_ship.recipe.activation import Activation, Runner, Script, activate, nothing_runs
+from pixi_ship.recipe.activation import Activation, Runner, Script, activate
 from pixi_ship.recipe.configuration import ConfigurationTree, Recipe, image_config
 from pixi_ship.recipe.environment import activation_base, base_variables
 from pixi_ship.recipe.paths import APP, ENTRYPOINT
@@ -50,20 +50,18 @@ class BaseFacts:
 
 def base_facts(
     base: StoredImage, cache: Cache, wanted: Sequence[Requirement], *, may_read: bool = True
-) -> BaseFacts | None:
+) -> BaseFacts:
     """Inspect a base from its lowest layer up; each layer is read once, then remembered.
 
     Layers above those that already tell enough for ``wanted`` are not read: they may lie in a
-    registry, and no image replaces its C library by an older one. None where a layer would
-    have to be read and ``may_read`` forbids it.
+    registry, and no image replaces its C library by an older one. Raises NotKnownYet where a
+    layer would have to be read and ``may_read`` forbids it.
     """
     glibc, has_sh, has_bash = None, False, False
     for layer in base.layers:
         if has_bash and glibc is not None and meets(wanted, "__glibc", glibc):
             break
-        found = _layer_contents(layer, cache, may_read)
-        if found is None:
-            return None
+        found = _layer_contents(layer, cache, may_read=may_read)
         glibc = found.glibc or glibc
         has_sh, has_bash = has_sh or found.has_sh, has_bash or found.has_bash
     return BaseFacts(glibc, has_sh, has_bash)
@@ -74,14 +72,14 @@ def base_note_key(layer: Layer) -> str:
     return f"{layer.descriptor.digest.hex}-1"
 
 
-def _layer_contents(layer: Layer, cache: Cache, may_read: bool) -> LayerContents | None:
+def _layer_contents(layer: Layer, cache: Cache, *, may_read: bool) -> LayerContents:
     key = base_note_key(layer)
     note = cache.note(BASE, key)
     if note is not None and {"glibc", "sh", "bash"} <= note.keys():
         glibc = note["glibc"]
         return LayerContents(str(glibc) if glibc else None, bool(note["sh"]), bool(note["bash"]))
     if not may_read:
-        return None
+        raise NotKnownYet("a layer of the base was not read yet")
     found = inspect_layer(layer)
     cache.write_note(BASE, key, {"glibc": found.glibc, "sh": found.has_sh, "bash": found.has_bash})
     return found
@@ -141,8 +139,8 @@ def assemble(
 ) -> Assembled:
     """Put base, layers and configuration together.
 
-    machine: where scripts of activation are run. Raises NotKnownYet where one would have to be
-    and ``may_run`` forbids it.
+    machine: where scripts of activation are run. may_run: whether what no note tells may be
+    found out, and the layer of the project's files made; else NotKnownYet is raised.
     """
     selection, options = builder.selection, builder.options
     layers, scripts = list(built), dict[str, str]()
@@ -176,21 +174,6 @@ def _project_layer(builder: Builder, *, may_make: bool) -> list[BuiltLayer]:
     if not may_make and builder.usable(found[0]) is None:
         raise NotKnownYet("the project's files are in no layer yet")
     return [builder.layer_of(*found)]
-
-
-def foreseen(
-    builder: Builder,
-    base: StoredImage,
-    facts: BaseFacts,
-    built: Sequence[BuiltLayer],
-    merged: Merge,
-    machine: Machine,
-) -> Assembled | None:
-    """What :func:`assemble` will give; None where a script would have to be run to know."""
-    try:
-        return assemble(builder, base, facts, built, merged, machine, may_run=False)
-    except NotKnownYet:
-        return None
 
 
 def workroom(
@@ -229,7 +212,7 @@ def configure(
     scripts: Mapping[str, str],
     merged: Merge,
     *,
-    run: Runner = nothing_runs,
+    run: Runner,
 ) -> Configuration:
     """What the image says of itself; no layer's bytes are needed for that.
 
@@ -237,17 +220,8 @@ def configure(
     runs those that do more than assign.
     """
     workspace = selection.workspace
-    known, before = _known_before(selection, base)
     of_manifest = scripts_of(selection)
-    activation = activate(
-        selection.prefix,
-        scripts,
-        known,
-        base_path=before["PATH"],
-        manifest_scripts=of_manifest,
-        manifest_env=selection.activation_env,
-        run=run,
-    )
+    activation = _activation(selection, base, scripts, of_manifest, run)
     recipe = Recipe(
         workspace=workspace.name,
         environment=selection.environment.name,
@@ -270,6 +244,30 @@ def configure(
     return Configuration(activation, ConfigurationTree(recipe), config, labels)
 
 
+def _activation(
+    selection: Selection,
+    base: StoredImage,
+    scripts: Mapping[str, str],
+    of_manifest: tuple[Script, ...],
+    run: Runner,
+) -> Activation:
+    """What activating does to the base's variables and those of any activation."""
+    rows = base.runtime.get("Env")
+    before = base_variables([str(row) for row in rows] if isinstance(rows, list) else ())
+    name, workspace = selection.environment.name, selection.workspace
+    known = {**before, **activation_base(selection.prefix, name, workspace.name)}
+    known["PIXI_PROJECT_MANIFEST"] = f"{APP}/{workspace.manifest.name}"
+    return activate(
+        selection.prefix,
+        scripts,
+        known,
+        base_path=before["PATH"],
+        manifest_scripts=of_manifest,
+        manifest_env=selection.activation_env,
+        run=run,
+    )
+
+
 def _history(recipes: Sequence[LayerRecipe], options: Options) -> list[dict[str, str]]:
     comments = [" ".join(each.names) for each in recipes]
     comments.append("manifest, lock, entrypoint, activation")
@@ -277,18 +275,6 @@ def _history(recipes: Sequence[LayerRecipe], options: Options) -> list[dict[str,
         {"created": options.created, "created_by": "pixi-ship", "comment": comment}
         for comment in comments
     ]
-
-
-def _known_before(
-    selection: Selection, base: StoredImage
-) -> tuple[dict[str, str], Mapping[str, str]]:
-    """The variables that scripts find: the base's and those of any activation; and the base's."""
-    rows = base.runtime.get("Env")
-    before = base_variables([str(row) for row in rows] if isinstance(rows, list) else ())
-    name, workspace = selection.environment.name, selection.workspace
-    known = {**before, **activation_base(selection.prefix, name, workspace.name)}
-    known["PIXI_PROJECT_MANIFEST"] = f"{APP}/{workspace.manifest.name}"
-    return known, before
 
 
 def _without_secrets(path: Path) -> bytes:

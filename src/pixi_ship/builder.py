@@ -359,6 +359,6 @@ def layer_note(recipe: LayerRecipe, known: KnownLayer) -> dict[str, object]:
     }
 
 
-def recipes_for(builder: Builder, merged: Merge) -> tuple[LayerRecipe, ...]:
-    """The layers to make, once it is known who contests what."""
+def recipes_for(builder: Builder, merged: Merge | None) -> tuple[LayerRecipe, ...]:
+    """The layers to make; a forecast where it is not known yet who contests what."""
     return layer_recipes(builder.selection, builder.archives, merged, builder.options)

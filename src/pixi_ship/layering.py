@@ -14,10 +14,7 @@ from pixi_ship.digest import Digest
 from pixi_ship.errors import UsageError
 from pixi_ship.fetch.archives import Archives
 from pixi_ship.layer.split import Unit, split
-from pixi_ship.lock.model import (
-    CondaPackage,
-    LockedPackage,
-)
+from pixi_ship.lock.model import CondaPackage, LockedPackage
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.redaction import redacted_document
 from pixi_ship.selection import Options, Selection
@@ -46,16 +43,17 @@ class LayerRecipe:
 def environment_key(selection: Selection, archives: Archives) -> str:
     """Names everything that a :class:`~pixi_ship.prefix.merge.Merge` depends on."""
     rows = [archives.identity(package) for package in selection.packages]
-    python = selection.python
-    place = [python.site_packages, python.short_version] if python else []
-    return _key(["merge", LAYER_FORMAT, place, rows])
+    return key_of(["merge", LAYER_FORMAT, _place_of_python(selection), rows])
 
 
 def package_key(selection: Selection, identity: str) -> str:
     """Names the list of paths of one package."""
+    return key_of(["paths", LAYER_FORMAT, _place_of_python(selection), identity])
+
+
+def _place_of_python(selection: Selection) -> list[str]:
     python = selection.python
-    place = [python.site_packages, python.short_version] if python else []
-    return _key(["paths", LAYER_FORMAT, place, identity])
+    return [python.site_packages, python.short_version] if python else []
 
 
 def layer_recipes(
@@ -154,7 +152,7 @@ def _recipe(
     if with_python and selection.python:
         compiler = selection.interpreter.key if selection.interpreter else None
         python = [selection.python.short_version, selection.python.site_packages, compiler]
-    key = _key([LAYER_FORMAT, selection.prefix, options.compression.key, python, rows])
+    key = key_of([LAYER_FORMAT, selection.prefix, options.compression.key, python, rows])
     return LayerRecipe(
         key=key,
         members=members,
@@ -180,7 +178,8 @@ def _metadata_digest(package: LockedPackage) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _key(parts: object) -> str:
+def key_of(parts: object) -> str:
+    """The key that names what these parts, as JSON, say."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.sandbox.sandbox import Sandbox
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """A machine as the steps of a build see it; by default one that has nothing.
 

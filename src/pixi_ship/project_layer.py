@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
-from pixi_ship.layering import LAYER_FORMAT, LayerRecipe
+from pixi_ship.layering import LAYER_FORMAT, LayerRecipe, key_of
 from pixi_ship.project.files import ProjectTree, read_files
 from pixi_ship.selection import Options, Selection
 
@@ -18,9 +15,8 @@ def project_layer(selection: Selection, options: Options) -> tuple[LayerRecipe, 
     if not selection.project.files:
         return None
     files = read_files(selection.project)
-    row = ["project", LAYER_FORMAT, options.compression.key, str(files.digest)]
     recipe = LayerRecipe(
-        key=hashlib.sha256(json.dumps(row).encode()).hexdigest(),
+        key=key_of(["project", LAYER_FORMAT, options.compression.key, str(files.digest)]),
         members=(),
         names=("project files",),
         archive_size=files.size,

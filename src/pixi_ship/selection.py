@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pixi_ship.digest import Digest
 from pixi_ship.errors import CannotBuild, LockError
 from pixi_ship.layer.compress import Compression
-from pixi_ship.lock.model import (
-    LockedEnvironment,
-    LockedPackage,
-    Obstacle,
-    Unbuildable,
-)
+from pixi_ship.lock.model import LockedEnvironment, LockedPackage, Obstacle, Unbuildable
 from pixi_ship.lock.parse import LockFile, choose
 from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import Reference
@@ -91,7 +86,7 @@ class Selection:
     activation_scripts: tuple[str, ...] = ()
     project: FoundProject = NO_FILES
     command: TaskCommand | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
 
     @property
@@ -101,10 +96,7 @@ class Selection:
 
 
 def select(
-    workspace: Workspace,
-    options: Options,
-    platform_name: str,
-    machine: Machine,
+    workspace: Workspace, options: Options, platform_name: str, machine: Machine
 ) -> Selection:
     """Choose the environment and check what can be checked from manifest and lock.
 
@@ -122,7 +114,7 @@ def select(
     python = PythonInfo.of(environment.python) if environment.python else None
     interpreter, uncompiled = _interpreter(python, options, machine)
     project = _project(workspace, options.includes)
-    command, notes = _command(workspace, options, environment, platform, project)
+    command, notes = _command(workspace, options, environment.name, targets, platform, project)
     return Selection(
         workspace=workspace,
         lock_digest=Digest.of(workspace.lock.read_bytes()),
@@ -161,11 +153,12 @@ def _interpreter(
     """What compiles the environment's Python code, and what to say where nothing does."""
     if python is None:
         return None, ()
-    found = machine.interpreters.get(python.short_version) if options.compile_bytecode else None
-    if found is not None:
-        return found, ()
-    why = f"no python{python.short_version} is on PATH"
-    why = why if options.compile_bytecode else "--no-compile was given"
+    why = "--no-compile was given"
+    if options.compile_bytecode:
+        found = machine.interpreters.get(python.short_version)
+        if found is not None:
+            return found, ()
+        why = f"no python{python.short_version} is on PATH"
     return None, (f"Python sources without bytecode stay uncompiled: {why}",)
 
 
@@ -179,7 +172,8 @@ def _project(workspace: Workspace, includes: tuple[Include, ...]) -> FoundProjec
 def _command(
     workspace: Workspace,
     options: Options,
-    environment: LockedEnvironment,
+    environment: str,
+    targets: tuple[str, ...],
     platform: str,
     project: FoundProject,
 ) -> tuple[TaskCommand | None, list[str]]:
@@ -187,8 +181,7 @@ def _command(
     if not options.task:
         return None, []
     name, *arguments = options.task
-    targets = _targets(environment, platform)
-    command = task_command(workspace, environment.name, targets, platform, name, arguments)
+    command = task_command(workspace, environment, targets, platform, name, arguments)
     missing = [each for each in command.needs if not project.has(each)]
     return command, [
         *command.notes,

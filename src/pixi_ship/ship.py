@@ -11,14 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pixi_ship.activation.link_scripts import link_scripts
-from pixi_ship.assembly import (
-    Assembled,
-    assemble,
-    base_facts,
-    check_base,
-    foreseen,
-    scripts_of,
-)
+from pixi_ship.activation.runner import NotKnownYet
+from pixi_ship.assembly import Assembled, assemble, base_facts, check_base, scripts_of
 from pixi_ship.bases import Base, choose_base, moved_to, record_base
 from pixi_ship.build_record import build_record, take_over
 from pixi_ship.builder import Builder, BuiltLayer, Counters, recipes_for
@@ -29,7 +23,7 @@ from pixi_ship.errors import NotInRegistry, RegistryError, UsageError
 from pixi_ship.fetch.archives import Archives
 from pixi_ship.from_source import with_built_wheels, with_known_wheels
 from pixi_ship.injection import injected
-from pixi_ship.layering import KnownLayer, LayerRecipe, has_blob, known_layer, layer_recipes
+from pixi_ship.layering import KnownLayer, LayerRecipe
 from pixi_ship.machine import Machine
 from pixi_ship.oci.artifact import Artifact
 from pixi_ship.oci.image import Image, ImageIndex
@@ -42,7 +36,6 @@ from pixi_ship.registry.push import Transfers
 from pixi_ship.registry.registries import Registries, without_login
 from pixi_ship.selection import Options, Selection, refuse_unbuildable, select
 from pixi_ship.statements import (
-    Made,
     Statement,
     artifact,
     check_statements,
@@ -156,21 +149,30 @@ def _planned(
     builder = Builder(cache, archives, selection, options, SILENCE)
     is_whole = not (environment.unbuildable or environment.sources)
     merged = builder.remembered_merge() if is_whole else None
-    recipes = layer_recipes(selection, archives, merged, options)
-    layers = [(recipe, known_layer(cache, recipe.key)) for recipe in recipes]
-    layers = [
-        (recipe, known if known and has_blob(cache, known) else None) for recipe, known in layers
-    ]
-    assembled = None
-    if base is not None:
-        local = options.base.transport is not Transport.DOCKER
-        facts = base_facts(base, cache, selection.glibc_requirements, may_read=local)
-        if facts is not None:
-            check_base(selection, base, facts)
+    layers = tuple((recipe, builder.usable(recipe)) for recipe in recipes_for(builder, merged))
+    assembled = None if base is None else _foreseen(builder, base, layers, merged, machine)
+    return PlannedImage(selection, layers, merged, assembled)
+
+
+def _foreseen(
+    builder: Builder,
+    base: StoredImage,
+    layers: Sequence[tuple[LayerRecipe, KnownLayer | None]],
+    merged: Merge | None,
+    machine: Machine,
+) -> Assembled | None:
+    """The image that a build would give; None where it would have to make or read something."""
+    selection, options = builder.selection, builder.options
+    local = options.base.transport is not Transport.DOCKER
+    try:
+        facts = base_facts(base, builder.cache, selection.glibc_requirements, may_read=local)
+        check_base(selection, base, facts)
         made = [BuiltLayer(recipe, known, True) for recipe, known in layers if known]
-        if facts is not None and merged is not None and len(made) == len(layers):
-            assembled = foreseen(builder, base, facts, made, merged, machine)
-    return PlannedImage(selection, tuple(layers), merged, assembled)
+        if merged is None or len(made) < len(layers):
+            return None
+        return assemble(builder, base, facts, made, merged, machine, may_run=False)
+    except NotKnownYet:
+        return None
 
 
 def build(
@@ -189,12 +191,7 @@ def build(
     statements: what is said of each image besides, into files and registries.
     """
     registries = registries or without_login(cache)
-    selections = [select(workspace, options, name, machine) for name in options.platforms]
-    for selection in selections:
-        if not (options.inject or options.from_prefix):
-            refuse_unbuildable(selection.environment)
-        scripts_of(selection)
-    _check_distinct(selections)
+    selections = _selected(workspace, options, machine)
     for reference in options.to:
         check_writable(reference, len(selections))
     check_statements(statements, options.to, len(selections))
@@ -207,35 +204,52 @@ def build(
         counters = Counters()
         whole = [_whole(each, options, cache, machine, progress) for each in selections]
         with Delivery(options, cache, registries, progress) as delivery:
-            images = [
-                _built(selection, stored, options, archives, machine, delivery, progress, counters)
-                for (selection, archives), stored in zip(whole, bases, strict=True)
+            builders = [
+                Builder(cache, archives, selection, options, progress, delivery, counters)
+                for selection, archives in whole
             ]
-            made = tuple(each.assembled.image for each in images)
-            result = made[0] if len(made) == 1 else ImageIndex(made)
-            stated = _stated(statements, images, bases, options)
-            artifacts = [artifact(each) for each in stated]
-            artifacts += [each.record for each in images if options.cache_from]
-            delivery.finish(result, artifacts)
-            write_files(stated)
+            images = [
+                _built(builder, stored, machine, delivery)
+                for builder, stored in zip(builders, bases, strict=True)
+            ]
+            result = _delivered(images, bases, options, statements, delivery)
         record_base(base, bases[0].root, options)
     return Build(tuple(images), result, bases[0], counters, delivery.transfers)
 
 
-def _stated(
-    statements: Sequence[Statement],
+def _selected(workspace: Workspace, options: Options, machine: Machine) -> list[Selection]:
+    """The environment on each platform; raises PixiShipError for one that cannot be built."""
+    found = [select(workspace, options, name, machine) for name in options.platforms]
+    for selection in found:
+        if not (options.inject or options.from_prefix):
+            refuse_unbuildable(selection.environment)
+        scripts_of(selection)
+    _check_distinct(found)
+    return found
+
+
+def _delivered(
     images: Sequence[BuiltImage],
     bases: Sequence[StoredImage],
     options: Options,
-) -> list[Made]:
-    """What is said of each image besides."""
-    return [
+    statements: Sequence[Statement],
+    delivery: Delivery,
+) -> Image | ImageIndex:
+    """Write what the references shall name, and what is said of each image besides."""
+    made = tuple(each.assembled.image for each in images)
+    result = made[0] if len(made) == 1 else ImageIndex(made)
+    stated = [
         each
         for image, stored in zip(images, bases, strict=True)
         for each in make_statements(
             statements, image.assembled.image, image.selection, stored, options, __version__
         )
     ]
+    artifacts = [artifact(each) for each in stated]
+    artifacts += [each.record for each in images if options.cache_from]
+    delivery.finish(result, artifacts)
+    write_files(stated)
+    return result
 
 
 def _check_distinct(selections: Sequence[Selection]) -> None:
@@ -261,28 +275,17 @@ def _whole(
     return with_built_wheels(selection, options, archives, machine, progress), archives
 
 
-def _built(
-    selection: Selection,
-    base: StoredImage,
-    options: Options,
-    archives: Archives,
-    machine: Machine,
-    delivery: Delivery,
-    progress: Progress,
-    counters: Counters,
-) -> BuiltImage:
-    cache = archives.cache
-    facts = base_facts(base, cache, selection.glibc_requirements)
-    if facts is None:
-        raise AssertionError("a base that may be read is read")
+def _built(builder: Builder, base: StoredImage, machine: Machine, delivery: Delivery) -> BuiltImage:
+    selection, archives = builder.selection, builder.archives
+    facts = base_facts(base, builder.cache, selection.glibc_requirements)
     check_base(selection, base, facts)
     delivery.add_base(base)
-    builder = Builder(cache, archives, selection, options, progress, delivery, counters)
     merged = builder.merged()
-    link_scripts(selection, merged, options.run_link_scripts)
+    # A name that no script has is refused before layers are made.
+    link_scripts(selection, merged, builder.options.run_link_scripts)
     built = builder.layers(recipes_for(builder, merged), merged)
     assembled = assemble(builder, base, facts, built, merged, machine)
-    counters.archives_fetched += archives.fetched
-    counters.archive_bytes_fetched += archives.fetched_bytes
+    builder.counters.archives_fetched += archives.fetched
+    builder.counters.archive_bytes_fetched += archives.fetched_bytes
     record = build_record(builder, base, assembled, merged)
     return BuiltImage(selection, assembled.layers, merged, assembled, record)

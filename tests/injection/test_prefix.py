@@ -360,31 +360,27 @@ def test_what_is_no_environment_is_refused(tmp_path: Path) -> None:
 # Files that are not as they were installed, and prefixes made to deceive
 
 
-def change_text(prefix: Path) -> None:
-    path = prefix / "etc/solver.conf"
-    text = path.read_text()
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change a file in the prefix alone: it may be a link to the one in a package cache."""
+    data = path.read_bytes()
     path.unlink()
-    path.write_text(text + "more\n")
+    path.write_bytes(change(data))
+
+
+def change_text(prefix: Path) -> None:
+    rewrite(prefix / "etc/solver.conf", lambda data: data + b"more\n")
 
 
 def change_binary(prefix: Path) -> None:
-    path = prefix / "lib/libsolver.so.1.0"
-    data = path.read_bytes()
-    path.unlink()
-    path.write_bytes(data.replace(b"rest", b"REST"))
+    rewrite(prefix / "lib/libsolver.so.1.0", lambda data: data.replace(b"rest", b"REST"))
 
 
 def change_plain(prefix: Path) -> None:
-    path = prefix / "share/solver/private.txt"
-    path.unlink()
-    path.write_text("q\n")
+    rewrite(prefix / "share/solver/private.txt", lambda data: b"q\n")
 
 
 def change_entry_point(prefix: Path) -> None:
-    path = prefix / "bin/hello"
-    text = path.read_text()
-    path.unlink()
-    path.write_text(text + "import os\n")
+    rewrite(prefix / "bin/hello", lambda data: data + b"import os\n")
 
 
 def remove(prefix: Path) -> None:

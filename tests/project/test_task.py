@@ -103,6 +103,19 @@ d = { cmd = "d", depends-on = ["b", "c", "a"] }
     assert line(tmp_path, manifest, "d") == "a && (b; bb) && c && exec d"
 
 
+def test_a_subshell_at_the_beginning_is_no_arithmetic(tmp_path: Path) -> None:
+    manifest = """
+[tasks]
+a = "(echo 1; echo 2) | cat"
+b = { cmd = "echo $( (echo 3) )", depends-on = ["a"] }
+"""
+    found = line(tmp_path, manifest, "b")
+    assert found == "( (echo 1; echo 2) | cat) && (echo $( (echo 3)))"
+    for shell in ("sh", "bash"):
+        ran = subprocess.run([shell, "-c", found], capture_output=True, check=True)
+        assert ran.stdout == b"1\n2\n3\n"
+
+
 def test_a_failed_dependency_ends_it(tmp_path: Path) -> None:
     manifest = """
 [tasks]

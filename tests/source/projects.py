@@ -15,11 +15,13 @@ from ..channel.tools import run
 
 Files = Mapping[str, str]
 
-SETUPTOOLS = """
-[build-system]
-requires = ["setuptools>=61"]
-build-backend = "setuptools.build_meta"
-"""
+
+def build_system(backend: str, *requires: str) -> str:
+    wanted = ", ".join(f'"{each}"' for each in requires)
+    return f'\n[build-system]\nrequires = [{wanted}]\nbuild-backend = "{backend}"\n'
+
+
+SETUPTOOLS = build_system("setuptools.build_meta", "setuptools>=61")
 
 TRINKET: Files = {
     "pyproject.toml": SETUPTOOLS
@@ -38,11 +40,8 @@ trinket = ["*.txt"]
 }
 
 HATCHED: Files = {
-    "pyproject.toml": """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
+    "pyproject.toml": build_system("hatchling.build", "hatchling")
+    + """[project]
 name = "hatched"
 dynamic = ["version"]
 [tool.hatch.version]
@@ -52,11 +51,8 @@ path = "hatched/__init__.py"
 }
 
 FLITTED: Files = {
-    "pyproject.toml": """
-[build-system]
-requires = ["flit_core>=3"]
-build-backend = "flit_core.buildapi"
-[project]
+    "pyproject.toml": build_system("flit_core.buildapi", "flit_core>=3")
+    + """[project]
 name = "flitted"
 dynamic = ["version", "description"]
 """,
@@ -88,11 +84,8 @@ PyMODINIT_FUNC PyInit_compiled(void) { return PyModule_Create(&module); }
 
 def scm_project(name: str = "tagged") -> Files:
     return {
-        "pyproject.toml": f"""
-[build-system]
-requires = ["setuptools>=61", "setuptools-scm"]
-build-backend = "setuptools.build_meta"
-[project]
+        "pyproject.toml": build_system("setuptools.build_meta", "setuptools>=61", "setuptools-scm")
+        + f"""[project]
 name = "{name}"
 dynamic = ["version"]
 [tool.setuptools]

@@ -33,7 +33,7 @@ def definition(route: Route) -> str:
         *_header(route.base, "final"),
         *_section("arguments", [f"ENVIRONMENT={route.environment}"]),
         *_section("files from build", _brought(route)),
-        *_section("files", [f"{_two(each.source, each.dest)}" for each in route.included]),
+        *_section("files", [_two(each.source, each.dest) for each in route.included]),
         # Not the entrypoint: its last line would replace Apptainer's own shell.
         *_section("environment", [f". {_HOOK}"]),
         *_section("runscript", ["[ $# -gt 0 ] || set -- /bin/bash", 'exec "$@"']),

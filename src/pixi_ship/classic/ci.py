@@ -42,14 +42,12 @@ def pipeline(
             "rendering a pipeline with --classic: the lock leads out of the workspace",
             hint="leave --classic out, or keep path dependencies in the workspace",
         )
-    make = github if forge is Forge.GITHUB else gitlab
-    name = ".github/workflows/image.yaml" if forge is Forge.GITHUB else ".gitlab-ci.yml"
-    rendered = {Way.DOCKERFILE: "dockerfile", Way.APPTAINER: "apptainer"}.get(way)
-    first = ("pixi", "ship", "render", rendered, "--environment", route.environment, "--to", ".")
-    document = make(route, way, base, image)
+    name, make = {
+        Forge.GITHUB: (".github/workflows/image.yaml", github),
+        Forge.GITLAB: (".gitlab-ci.yml", gitlab),
+    }[forge]
     head = f"# Builds the image of the environment {route.environment} and pushes it.\n"
-    return Pipeline(
-        name,
-        head + yaml_document(document),
-        tuple(word for word in first if word) if rendered else (),
-    )
+    # The other ways have the names of the verbs that write their files.
+    render = ("pixi", "ship", "render", way.value, "--environment", route.environment, "--to", ".")
+    files_first = () if way is Way.PIXI_SHIP else render
+    return Pipeline(name, head + yaml_document(make(route, way, base, image)), files_first)

@@ -40,7 +40,7 @@ def dockerfile(route: Route) -> str:
             arguments,
             f"FROM {route.pixi_image} AS build\n",
             "# An ARG without a value takes the one above.",
-            f"{redeclared}",
+            redeclared,
             *_build_stage(route),
             f"FROM {route.base} AS final\n",
             "ARG ENVIRONMENT\n",
@@ -59,16 +59,12 @@ def dockerignore(route: Route) -> str:
 
 
 def _head(route: Route) -> str:
+    workspace, shown = _comment(route.workspace), shlex.join(build_command(route))
     if route.as_template:
-        what = f"An environment of the workspace {_comment(route.workspace)}, as the ARGs say."
+        what = f"An environment of the workspace {workspace}, as the ARGs say."
     else:
-        where = _comment(route.workspace)
-        what = f"The environment {route.environment} of the workspace {where}."
-    return f"# {what} Build it in the workspace's directory:\n#\n#     {_shown(route)}\n"
-
-
-def _shown(route: Route) -> str:
-    return shlex.join(build_command(route))
+        what = f"The environment {route.environment} of the workspace {workspace}."
+    return f"# {what} Build it in the workspace's directory:\n#\n#     {shown}\n"
 
 
 def _build_stage(route: Route) -> list[str]:

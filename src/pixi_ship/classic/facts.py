@@ -5,12 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pixi_ship.classic.route import (
-    TEMPLATE_CUDA,
-    TEMPLATE_ENVIRONMENT,
-    Copied,
-    Route,
-)
+from pixi_ship.classic.route import TEMPLATE_CUDA, TEMPLATE_ENVIRONMENT, Copied, Route
 from pixi_ship.classic.words import environment_word, path_word, platform_word, version_word
 from pixi_ship.errors import UsageError, WorkspaceError
 from pixi_ship.lock.model import LockedEnvironment, LockedPackage, Obstacle, PypiSource, SourceKind
@@ -96,14 +91,15 @@ def _check_files(workspace: Workspace, paths: Sequence[str], scripts: Sequence[s
             f"rendering {workspace.manifest}: Pixi finds no manifest of this name in an image",
             hint=f"call it {_MANIFESTS[0]}",
         )
-    for says, wanted in (("the lock", paths), ("[activation] scripts", scripts)):
+    for says, wanted, hint in (
+        ("the lock", paths, "the lock is out of date: run 'pixi lock'"),
+        ("[activation] scripts", scripts, "write it, or take it out of the manifest"),
+    ):
         for each in wanted:
             if not (workspace.root / each).exists():
                 raise WorkspaceError(
                     f"rendering {workspace.root}: {says} names {each!r}, which is not there",
-                    hint="the lock is out of date: run 'pixi lock'"
-                    if wanted is paths
-                    else "write it, or take it out of the manifest",
+                    hint=hint,
                 )
 
 

@@ -10,18 +10,9 @@ import posixpath
 import shlex
 from collections.abc import Mapping
 
-from pixi_ship.classic import apptainer, dockerfile
+from pixi_ship.classic import dockerfile, steps
 from pixi_ship.classic.route import Route
-from pixi_ship.classic.steps import (
-    APPTAINER_VERSION,
-    Way,
-    build_words,
-    cd,
-    oras_login,
-    python_version,
-    script,
-    watched,
-)
+from pixi_ship.classic.steps import Way, cd, script
 from pixi_ship.targets.yaml import Value
 
 _CHECKOUT = "actions/checkout@v4"
@@ -30,23 +21,24 @@ _SETUP_BUILDX = "docker/setup-buildx-action@v3"
 _LOGIN = "docker/login-action@v3"
 _BUILD_PUSH = "docker/build-push-action@v6"
 _SETUP_APPTAINER = "eWaterCycle/setup-apptainer@v2"
+_PUSHES = "github.event_name != 'pull_request'"
 
 
 def github(route: Route, way: Way, base: str | None, image: str | None) -> Mapping[str, Value]:
     """The workflow, as a document; arguments as of ``ci.pipeline``."""
-    paths = watched(route, way)
-    steps = {
-        Way.PIXI_SHIP: _github_pixi_ship,
-        Way.DOCKERFILE: _github_dockerfile,
-        Way.APPTAINER: _github_apptainer,
+    paths = steps.watched(route, way)
+    building = {
+        Way.PIXI_SHIP: _pixi_ship,
+        Way.DOCKERFILE: _dockerfile,
+        Way.APPTAINER: _apptainer,
     }[way](route, base, image)
     job: dict[str, Value] = {
         "runs-on": _runner(route),
         "permissions": {"contents": "read", "packages": "write"},
         "steps": [
             {"uses": _CHECKOUT, "with": {"persist-credentials": False}},
-            _github_name(image),
-            *steps,
+            _name(image),
+            *building,
         ],
     }
     return {
@@ -69,7 +61,7 @@ def _runner(route: Route) -> str:
     return "ubuntu-24.04-arm" if route.platform.architecture == "arm64" else "ubuntu-24.04"
 
 
-def _github_name(image: str | None) -> Mapping[str, Value]:
+def _name(image: str | None) -> Mapping[str, Value]:
     """A repository's name in the registry is in lower case, on GitHub it need not be."""
     name = shlex.quote(image) if image else '"ghcr.io/${GITHUB_REPOSITORY,,}"'
     return {
@@ -79,10 +71,7 @@ def _github_name(image: str | None) -> Mapping[str, Value]:
     }
 
 
-_PUSHES = "github.event_name != 'pull_request'"
-
-
-def _github_login(image: str | None) -> tuple[str, str, str]:
+def _account(image: str | None) -> tuple[str, str, str]:
     """Registry, user and token."""
     if image is None or image.startswith("ghcr.io/"):
         return "ghcr.io", "${{ github.actor }}", "${{ secrets.GITHUB_TOKEN }}"
@@ -90,19 +79,22 @@ def _github_login(image: str | None) -> tuple[str, str, str]:
     return image.partition("/")[0], user, token
 
 
-def _github_pixi_ship(route: Route, base: str | None, image: str | None) -> list[Value]:
-    host, user, token = _github_login(image)
-    build = shlex.join(build_words(route, base))
-    tag = f'"docker://$IMAGE:{route.environment}'
+def _login(image: str | None) -> Mapping[str, Value]:
+    host, user, token = _account(image)
+    return {
+        "name": "Log in",
+        "if": _PUSHES,
+        "uses": _LOGIN,
+        "with": {"registry": host, "username": user, "password": token},
+    }
+
+
+def _pixi_ship(route: Route, base: str | None, image: str | None) -> list[Value]:
+    build = shlex.join(steps.build_words(route, base))
     return [
-        {"uses": _SETUP_PYTHON, "with": {"python-version": python_version(route)}},
+        {"uses": _SETUP_PYTHON, "with": {"python-version": steps.python_version(route)}},
         {"name": "Install pixi-ship", "run": "python -m pip install pixi-ship"},
-        {
-            "name": "Log in",
-            "if": _PUSHES,
-            "uses": _LOGIN,
-            "with": {"registry": host, "username": user, "password": token},
-        },
+        _login(image),
         {
             "name": "Build",
             "if": "github.event_name == 'pull_request'",
@@ -112,28 +104,17 @@ def _github_pixi_ship(route: Route, base: str | None, image: str | None) -> list
             "name": "Build and push",
             "if": _PUSHES,
             "env": {"IMAGE": "${{ steps.name.outputs.image }}"},
-            "run": script(
-                f"{build} \\",
-                f'  --cache-from {tag}" \\',
-                f'  --to {tag}" \\',
-                f'  --to {tag}-$GITHUB_SHA"',
-            ),
+            "run": steps.build_and_push(route, base, "$GITHUB_SHA"),
         },
     ]
 
 
-def _github_dockerfile(route: Route, _: str | None, image: str | None) -> list[Value]:
-    host, user, token = _github_login(image)
+def _dockerfile(route: Route, _: str | None, image: str | None) -> list[Value]:
     file = posixpath.join(route.in_repository, dockerfile.FILE_NAME)
     name = "${{ steps.name.outputs.image }}:" + route.environment
     return [
         {"uses": _SETUP_BUILDX},
-        {
-            "name": "Log in",
-            "if": _PUSHES,
-            "uses": _LOGIN,
-            "with": {"registry": host, "username": user, "password": token},
-        },
+        _login(image),
         {
             "name": "Build, and push unless it is a pull request",
             "uses": _BUILD_PUSH,
@@ -150,24 +131,15 @@ def _github_dockerfile(route: Route, _: str | None, image: str | None) -> list[V
     ]
 
 
-def _github_apptainer(route: Route, _: str | None, image: str | None) -> list[Value]:
-    host, user, token = _github_login(image)
-    sif = f"{route.environment}.sif"
-    push = f'apptainer push {sif} "oras://$IMAGE:{route.environment}'
+def _apptainer(route: Route, _: str | None, image: str | None) -> list[Value]:
+    host, user, token = _account(image)
     return [
         {
             "name": "Free some disk",
             "run": "sudo rm -rf /usr/share/dotnet /usr/local/lib/android /opt/ghc",
         },
-        {"uses": _SETUP_APPTAINER, "with": {"apptainer-version": APPTAINER_VERSION}},
-        {
-            "name": "Build and test",
-            "run": script(
-                *cd(route),
-                f"apptainer build {sif} {apptainer.FILE_NAME}",
-                f"apptainer test {sif}",
-            ),
-        },
+        {"uses": _SETUP_APPTAINER, "with": {"apptainer-version": steps.APPTAINER_VERSION}},
+        {"name": "Build and test", "run": script(*cd(route), *steps.build_sif(route))},
         {
             "name": "Push",
             "if": _PUSHES,
@@ -176,11 +148,6 @@ def _github_apptainer(route: Route, _: str | None, image: str | None) -> list[Va
                 "REGISTRY_USER": user,
                 "REGISTRY_TOKEN": token,
             },
-            "run": script(
-                *cd(route),
-                oras_login(shlex.quote(host)),
-                f'{push}-sif"',
-                f'{push}-sif-$GITHUB_SHA"',
-            ),
+            "run": script(*cd(route), *steps.push_sif(route, shlex.quote(host), "$GITHUB_SHA")),
         },
     ]

@@ -6,7 +6,7 @@ import posixpath
 from dataclasses import dataclass
 
 from pixi_ship.platform import Platform
-from pixi_ship.recipe.paths import APP, prefix_of
+from pixi_ship.recipe.paths import APP
 
 PIXI_IMAGE = "ghcr.io/prefix-dev/pixi:noble"
 """The image with Pixi in it that the published recipe names, twice."""
@@ -58,11 +58,6 @@ class Route:
     in_repository: str = ""
     python: str | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def prefix(self) -> str:
-        """Where the environment lies, in the first stage and in the final one."""
-        return prefix_of(self.environment)
 
     @property
     def context(self) -> str:

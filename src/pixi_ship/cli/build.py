@@ -10,7 +10,6 @@ import click
 
 from pixi_ship.attest.attestation import Attestation
 from pixi_ship.cli.display import (
-    activation_warnings,
     environment_json,
     human_size,
     platform_json,
@@ -114,7 +113,7 @@ def _warnings(made: Build, options: Options) -> list[str]:
     found: list[str] = []
     for each in made.images:
         found += warnings(each.selection, each.merge, options.run_link_scripts)
-        found += activation_warnings(each.assembled.activation)
+        found += each.assembled.activation.warnings
     if any(each.transport in (Transport.SIF, Transport.ORAS) for each in options.to):
         found += squashfs_warnings(options.squashfs)
     return list(dict.fromkeys(found))

@@ -22,7 +22,6 @@ from rich.progress import (
 from pixi_ship.lock.model import PypiPackage, PypiSource, SourceKind
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.progress import Silence
-from pixi_ship.recipe.activation import Activation
 from pixi_ship.redaction import redacted
 from pixi_ship.selection import Selection, way_out
 
@@ -112,15 +111,13 @@ def warnings(selection: Selection, merged: Merge | None, linked: Collection[str]
     linked: names of packages whose post-link scripts are run.
     """
     found = list(selection.notes)
-    found += [
-        f"{each.partition(' ')[0]}: it was given here, and is not the lock's archive"
-        for each in selection.injected
-    ]
+    given = [each.partition(" ")[0] for each in selection.injected]
+    found += [f"{each}: it was given here, and is not the lock's archive" for each in given]
     found += [
         f"{each.name}: its wheel is built here, of the {each.source.kind} "
         f"{source_location(each.source)}"
         for each in selection.environment.pypi
-        if each.source is not None
+        if each.source is not None and each.file_name not in given
     ]
     if merged is not None:
         found += [
@@ -134,11 +131,6 @@ def warnings(selection: Selection, merged: Merge | None, linked: Collection[str]
         if len(merged.contested) > 20:
             found.append(f"and {len(merged.contested) - 20} more paths that several packages write")
     return found
-
-
-def activation_warnings(activation: Activation) -> list[str]:
-    """What only the job can tell, and what cannot be told to every runtime."""
-    return list(activation.warnings)
 
 
 def print_warnings(found: Sequence[str]) -> None:

@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.host.connection import Connection, socket_directory
 from pixi_ship.host.host import Host
 from pixi_ship.over_ssh import REMOTE_JOBS
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 class HostOptions(TypedDict):
-    """The values of :func:`host_options`, by parameter name."""
+    """The values of :data:`host_options`, by parameter name."""
 
     host: str | None
     remote_jobs: str
 
 
-def host_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that name another machine."""
-    host = click.option(
+host_options = option_group(
+    click.option(
         "--host",
         metavar="[USER@]HOST",
         help="Submit there over SSH; also a name of ~/.ssh/config.",
-    )
-    remote_jobs = click.option(
+    ),
+    click.option(
         "--remote-jobs",
         metavar="DIR",
         default=REMOTE_JOBS,
         show_default=True,
         help="Where the job gets its directory there; if not absolute, below the home directory.",
-    )
-    return host(remote_jobs(command))
+    ),
+)
 
 
 def reached(name: str) -> Host:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import click
 
 from pixi_ship.cache import Cache
 from pixi_ship.cli.foreign_text import printable_errors
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.cli.options import cache_directory
 from pixi_ship.cli.registry_options import RegistryOptions, registry_options, registry_settings
 from pixi_ship.registry.registries import Registries
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 class ImageOptions(RegistryOptions):
-    """The values of :func:`image_options`, by parameter name."""
+    """The values of :data:`image_options`, by parameter name, but for ``as_json``."""
 
     cache_dir: Path | None
 
 
-def image_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say how images are reached; ``--json`` becomes ``as_json``."""
-    cache_dir = click.option(
+image_options = option_group(
+    click.option(
         "--cache-dir",
         type=click.Path(path_type=Path),
         help="Where manifests of registries are kept; also PIXI_SHIP_CACHE_DIR.",
-    )
-    as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    return cache_dir(as_json(registry_options(command)))
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    registry_options,
+)
 
 
 @contextmanager

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from pixi_ship.cli.option_group import option_group
 
 
 class InjectionOptions(TypedDict):
-    """The values of :func:`injection_options`, by parameter name; paths are absolute."""
+    """The values of :data:`injection_options`, by parameter name; paths are absolute."""
 
     inject: tuple[Path, ...]
     from_prefix: Path | None
-
-
-def injection_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that give what pixi-ship cannot build."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def _absolute(
@@ -35,7 +26,7 @@ def _absolute(
     return None if given is None else given.absolute()
 
 
-_OPTIONS = (
+injection_options = option_group(
     click.option(
         "--inject",
         metavar="FILE",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 
 from pixi_ship.cli.image_options import ImageOptions, opened_registries
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.cli.options import DEFAULT_PLATFORM
 from pixi_ship.errors import UsageError
 from pixi_ship.job.quantity import parse_resources
@@ -27,9 +28,6 @@ from pixi_ship.job.spec import (
 from pixi_ship.oci.reference import Transport, parse_reference
 from pixi_ship.platform import platform_of
 from pixi_ship.submit import job_image
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class JobOptions(TypedDict):
@@ -56,7 +54,7 @@ class JobOptions(TypedDict):
 
 
 _PATH = click.Path(path_type=Path)
-_OPTIONS = (
+job_options = option_group(
     click.option("--cpus", type=click.IntRange(1), default=1, show_default=True, help="Cores."),
     click.option("--memory", metavar="SIZE", help="Memory, such as 4G.  [default: the site's]"),
     click.option("--disk", metavar="SIZE", help="Local disk, such as 20G.  [default: the site's]"),
@@ -108,13 +106,6 @@ _OPTIONS = (
 
 class DescribedOptions(JobOptions, ImageOptions):
     """With what leads to the image."""
-
-
-def job_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options of :class:`JobOptions` to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def described_job(

@@ -1,19 +1,20 @@
-"""Options that verbs share, and what is read from the surroundings: here and nowhere else."""
+"""Options that verbs share, put over the manifest, the surroundings and the defaults."""
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import click
 
 from pixi_ship.cache import Cache, usual_directory
 from pixi_ship.cli.injection_options import InjectionOptions, injection_options
 from pixi_ship.cli.machine import machine_here
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.cli.project_options import ProjectOptions, includes_of, project_options, task_of
 from pixi_ship.cli.registry_options import (
     RegistryOptions,
@@ -37,32 +38,19 @@ DEFAULT_BASE = "docker://ghcr.io/prefix-dev/pixi:noble"
 DEFAULT_PLATFORM = "linux-64"
 _EPOCH = 315532800  # 1980-01-01, what every file in an image carries
 
-P = ParamSpec("P")
-R = TypeVar("R")
+K = TypeVar("K", bound=StrEnum)
 
+workspace_option = click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(path_type=Path),
+    help="Directory or manifest of the workspace.  [default: the nearest upward]",
+)
 
-def environment_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say which environment, and how registries are spoken to."""
-    for option in reversed(_ENVIRONMENT):
-        command = option(command)
-    return registry_options(command)
-
-
-def shared_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say what to build."""
-    command = project_options(injection_options(sandbox_options(command)))
-    for option in reversed(_BUILDING):
-        command = option(command)
-    return environment_options(command)
-
-
-_ENVIRONMENT = (
-    click.option(
-        "-w",
-        "--workspace",
-        type=click.Path(path_type=Path),
-        help="Directory or manifest of the workspace.  [default: the nearest upward]",
-    ),
+# Which environment, and how registries are spoken to.
+environment_options = option_group(
+    registry_options,
+    workspace_option,
     click.option("-e", "--environment", help="Environment to ship.  [default: default]"),
     click.option(
         "--platform",
@@ -93,7 +81,9 @@ squashfs_option = click.option(
     help="How a SIF is compressed; every Apptainer reads gzip.  [default: gzip]",
 )
 
-_BUILDING = (
+# What to build as well.
+shared_options = option_group(
+    environment_options,
     click.option(
         "--base-lock/--no-base-lock",
         default=None,
@@ -120,6 +110,9 @@ _BUILDING = (
         default=True,
         help="Ship bytecode for all Python code, if a Python of that version is at hand.",
     ),
+    project_options,
+    injection_options,
+    sandbox_options,
 )
 
 
@@ -135,7 +128,7 @@ class Request:
 
 
 class EnvironmentOptions(RegistryOptions):
-    """The values of :func:`environment_options`, by parameter name; None where not given."""
+    """The values of :data:`environment_options`, by parameter name; None where not given."""
 
     workspace: Path | None
     environment: str | None
@@ -146,7 +139,7 @@ class EnvironmentOptions(RegistryOptions):
 
 
 class SharedOptions(EnvironmentOptions, ProjectOptions, InjectionOptions, SandboxOptions):
-    """The values of :func:`shared_options`."""
+    """The values of :data:`shared_options`."""
 
     base_lock: bool | None
     update_base: bool
@@ -188,42 +181,18 @@ def resolve(
     workers: int | None = None,
 ) -> Request:
     """Put the command line over ``[tool.pixi-ship]`` over the defaults."""
-    chosen = given["workspace"]
-    found = find_workspace(chosen or Path(), search_upward=chosen is None)
-    defaults = found.defaults
-
-    def default(name: str, fallback: str) -> str:
-        return str(defaults.get(name, fallback))
-
-    options = Options(
-        environment=given["environment"] or default("environment", "default"),
-        platforms=_platforms(given["platforms"], defaults),
-        cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or default("cuda", "") or None,
-        base=_base(given["base"], found),
-        base_lock=_base_lock(given["base_lock"], given["update_base"]),
+    workspace = workspace_at(given["workspace"])
+    options = replace(
+        _options(given, workspace),
         cache_from=tuple(_in_registry(each) for each in cache_from),
         to=tuple(parse_reference(each) for each in to),
-        compression=_compression(given["compression"] or default("compression", "gzip")),
-        squashfs=_squashfs(
-            given["squashfs_compression"] or default("squashfs-compression", "gzip")
-        ),
-        max_layers=given["max_layers"]
-        or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
         offline=offline,
-        compile_bytecode=given["compile_bytecode"],
-        build_network=given["build_network"],
-        includes=includes_of(given, defaults),
-        task=task_of(given, defaults),
-        inject=given["inject"],
-        from_prefix=given["from_prefix"],
-        run_link_scripts=tuple(dict.fromkeys(given["run_link_scripts"])),
         workers=workers or cores(),
-        created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
     )
     cache = Cache(cache_directory(given["cache_dir"]))
     settings = registry_settings(given, offline=offline, patience=patience)
     return Request(
-        found,
+        workspace,
         options,
         cache,
         machine_here(confined=not given["no_sandbox"]),
@@ -231,9 +200,54 @@ def resolve(
     )
 
 
-def _platforms(given: tuple[str, ...], defaults: Mapping[str, object]) -> tuple[str, ...]:
+def _options(given: SharedOptions, workspace: Workspace) -> Options:
+    """What the options of all verbs and the manifest say."""
+    defaults = workspace.defaults
+
+    def default(name: str, fallback: str) -> str:
+        return str(defaults.get(name, fallback))
+
+    return Options(
+        environment=given["environment"] or default("environment", "default"),
+        platforms=platforms_of(given["platforms"], workspace),
+        cuda=cuda_of(given["cuda"], workspace),
+        base=base_of(given["base"], workspace),
+        base_lock=_base_lock(given["base_lock"], given["update_base"]),
+        compression=_one_of(
+            Compression, "compression", given["compression"] or default("compression", "gzip")
+        ),
+        squashfs=_one_of(
+            SquashfsCompression,
+            "squashfs-compression",
+            given["squashfs_compression"] or default("squashfs-compression", "gzip"),
+        ),
+        max_layers=given["max_layers"]
+        or _integer("max-layers", default("max-layers", str(MAX_LAYERS))),
+        compile_bytecode=given["compile_bytecode"],
+        build_network=given["build_network"],
+        includes=includes_of(given, defaults),
+        task=task_of(given, defaults),
+        inject=given["inject"],
+        from_prefix=given["from_prefix"],
+        run_link_scripts=tuple(dict.fromkeys(given["run_link_scripts"])),
+        created=_created(os.environ.get("SOURCE_DATE_EPOCH")),
+    )
+
+
+def workspace_at(given: Path | None) -> Workspace:
+    """The workspace of a directory or manifest, else the nearest upward."""
+    return find_workspace(given or Path(), search_upward=given is None)
+
+
+def cuda_of(given: str | None, workspace: Workspace) -> str | None:
+    """The CUDA version: of the command line, the surroundings, the manifest."""
+    here = os.environ.get("CONDA_OVERRIDE_CUDA")
+    return given or here or str(workspace.defaults.get("cuda", "")) or None
+
+
+def platforms_of(given: tuple[str, ...], workspace: Workspace) -> tuple[str, ...]:
     """The platforms to ship for, each once; the manifest may name one or a list."""
-    written = defaults.get("platform", DEFAULT_PLATFORM)
+    written = workspace.defaults.get("platform", DEFAULT_PLATFORM)
     listed = written if isinstance(written, list) else [written]
     return tuple(dict.fromkeys(given or (str(each) for each in listed)))
 
@@ -257,7 +271,7 @@ def _base_lock(keep: bool | None, update: bool) -> BaseLocking:
     return BaseLocking.RECORD if keep else BaseLocking.IGNORE
 
 
-def _base(given: str | None, workspace: Workspace) -> Reference:
+def base_of(given: str | None, workspace: Workspace) -> Reference:
     """A path on the command line starts from here, one in the manifest from there."""
     if given is not None:
         return parse_reference(given)
@@ -277,21 +291,12 @@ def cache_directory(given: Path | None) -> Path:
     return usual_directory(os.environ, Path.home()) if given is None else given
 
 
-def _compression(text: str) -> Compression:
+def _one_of(kind: type[K], name: str, text: str) -> K:
     try:
-        return Compression(text)
+        return kind(text)
     except ValueError:
         raise UsageError(
-            f"compression {text!r} is not known", hint="want one of gzip, zstd"
-        ) from None
-
-
-def _squashfs(text: str) -> SquashfsCompression:
-    try:
-        return SquashfsCompression(text)
-    except ValueError:
-        raise UsageError(
-            f"squashfs-compression {text!r} is not known", hint="want one of gzip, lz4, xz, zstd"
+            f"{name} {text!r} is not known", hint=f"want one of {', '.join(kind)}"
         ) from None
 
 

@@ -9,7 +9,6 @@ import click
 
 from pixi_ship.cache import Cache
 from pixi_ship.cli.display import (
-    activation_warnings,
     environment_json,
     human_size,
     platform_json,
@@ -49,11 +48,13 @@ def plan_command(
             request.registries,
         )
     listed = _files(found, request.cache) if files else None
+    said = _warnings(found, request.options.run_link_scripts)
     if as_json:
-        document = _json(found, request.options.run_link_scripts)
+        document = _json(found, said)
         print_json(document if listed is None else {**document, "files": listed})
         return
-    _show(found, request.options.run_link_scripts)
+    _show(found)
+    print_warnings(said)
     for row in listed or ():
         click.echo(row)
 
@@ -69,7 +70,7 @@ def _files(found: Plan, cache: Cache) -> list[str]:
     return sorted(rows, key=lambda row: row.split(" ", 3)[3])
 
 
-def _json(found: Plan, linked: tuple[str, ...]) -> dict[str, object]:
+def _json(found: Plan, said: list[str]) -> dict[str, object]:
     return {
         **environment_json(found.images[0].selection),
         "base": {
@@ -79,7 +80,7 @@ def _json(found: Plan, linked: tuple[str, ...]) -> dict[str, object]:
             "moved_to": _text(found.moved_to),
         },
         "images": [_image_json(each) for each in found.images],
-        "warnings": _warnings(found, linked),
+        "warnings": said,
     }
 
 
@@ -107,7 +108,7 @@ def _image_json(found: PlannedImage) -> dict[str, object]:
     }
 
 
-def _show(found: Plan, linked: tuple[str, ...]) -> None:
+def _show(found: Plan) -> None:
     selection = found.images[0].selection
     click.echo(f"environment  {selection.environment.name} of {selection.workspace.name}")
     click.echo(f"prefix       {selection.prefix}")
@@ -117,7 +118,6 @@ def _show(found: Plan, linked: tuple[str, ...]) -> None:
         click.echo(f"             locked in {found.base.lock.path.name}")
     for each in found.images:
         _show_image(each)
-    print_warnings(_warnings(found, linked))
 
 
 def _show_image(found: PlannedImage) -> None:
@@ -161,7 +161,7 @@ def _warnings(found: Plan, linked: tuple[str, ...]) -> list[str]:
         )
     for each in found.images:
         rows += warnings(each.selection, each.merge, linked)
-        rows += activation_warnings(each.assembled.activation) if each.assembled else []
+        rows += each.assembled.activation.warnings if each.assembled else ()
     return list(dict.fromkeys(rows))
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import TypedDict
 
 import click
 
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.errors import UsageError, WorkspaceError
 from pixi_ship.project.include import Include, parse_include
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_OPTIONS = (
+project_options = option_group(
     click.option(
         "--include",
         "includes",
@@ -32,17 +30,10 @@ _OPTIONS = (
 
 
 class ProjectOptions(TypedDict):
-    """The values of :func:`project_options`, by parameter name."""
+    """The values of :data:`project_options`, by parameter name."""
 
     includes: tuple[str, ...]
     task: str | None
-
-
-def project_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def includes_of(given: ProjectOptions, defaults: Mapping[str, object]) -> tuple[Include, ...]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.registry.patience import Patience
 from pixi_ship.registry.session import Settings, settings_of
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_OPTIONS = (
+registry_options = option_group(
     click.option(
         "--authfile",
         type=click.Path(path_type=Path),
@@ -35,18 +32,11 @@ _OPTIONS = (
 
 
 class RegistryOptions(TypedDict):
-    """The values of :func:`registry_options`, by parameter name; None where not given."""
+    """The values of :data:`registry_options`, by parameter name; None where not given."""
 
     authfile: Path | None
     plain_http: bool | None
     ca_file: Path | None
-
-
-def registry_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say how registries are spoken to."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def registry_settings(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TypedDict, Unpack
 
 import click
 
@@ -17,26 +16,33 @@ from pixi_ship.classic.facts import route_of
 from pixi_ship.classic.route import PIXI_IMAGE, Route
 from pixi_ship.classic.steps import Way
 from pixi_ship.cli.display import print_json, print_warnings
-from pixi_ship.cli.options import DEFAULT_BASE, DEFAULT_PLATFORM
+from pixi_ship.cli.option_group import option_group
+from pixi_ship.cli.options import (
+    DEFAULT_BASE,
+    DEFAULT_PLATFORM,
+    base_of,
+    cuda_of,
+    platforms_of,
+    workspace_at,
+    workspace_option,
+)
 from pixi_ship.cli.project_options import includes_of
 from pixi_ship.errors import UsageError
 from pixi_ship.lock.parse import LockFile
 from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import Transport, parse_reference
 from pixi_ship.selection import Options, select
-from pixi_ship.workspace import Workspace, find_workspace
+from pixi_ship.workspace import Workspace
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_PATH = click.Path(path_type=Path)
-_OPTIONS = (
-    click.option(
-        "-w",
-        "--workspace",
-        type=_PATH,
-        help="Directory or manifest of the workspace.  [default: the nearest upward]",
-    ),
+_to_option = click.option(
+    "--to",
+    "path",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="File to write, or directory to write into.  [default: stdout]",
+)
+_classic_options = option_group(
+    workspace_option,
     click.option("-e", "--environment", help="Environment to install.  [default: default]"),
     click.option("--platform", help=f"Name of a locked platform.  [default: {DEFAULT_PLATFORM}]"),
     click.option(
@@ -49,7 +55,8 @@ _OPTIONS = (
     ),
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
 )
-_STAGES = (
+_stage_options = option_group(
+    _classic_options,
     click.option(
         "--pixi-image",
         metavar="REF",
@@ -69,13 +76,7 @@ _STAGES = (
         is_flag=True,
         help="Leave CUDA_VERSION and ENVIRONMENT to whoever builds, as the published recipe does.",
     ),
-    click.option(
-        "--to",
-        "path",
-        metavar="PATH",
-        type=_PATH,
-        help="File to write, or directory to write into.  [default: stdout]",
-    ),
+    _to_option,
 )
 
 
@@ -95,18 +96,6 @@ class StageOptions(ClassicOptions):
     pixi_image: str
     includes: tuple[str, ...]
     as_template: bool
-
-
-def _classic_options(command: Callable[P, R]) -> Callable[P, R]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def _stage_options(command: Callable[P, R]) -> Callable[P, R]:
-    for option in reversed(_STAGES):
-        command = option(command)
-    return _classic_options(command)
 
 
 @click.command("dockerfile")
@@ -156,13 +145,7 @@ def apptainer_command(path: Path | None, as_json: bool, **given: Unpack[StageOpt
     metavar="REF",
     help="Where to push, without a tag.  [default: the forge's registry, by the repository's name]",
 )
-@click.option(
-    "--to",
-    "path",
-    metavar="PATH",
-    type=_PATH,
-    help="File to write, or directory to write into.  [default: stdout]",
-)
+@_to_option
 def ci_command(
     forge: str,
     classic: str | None,
@@ -188,24 +171,21 @@ def ci_command(
 
 
 def _route(given: StageOptions) -> Route:
-    chosen = given["workspace"]
-    workspace = find_workspace(chosen or Path(), search_upward=chosen is None)
-    defaults = workspace.defaults
-    written = defaults.get("platform", DEFAULT_PLATFORM)
-    platform = given["platform"] or str(written[0] if isinstance(written, list) else written)
-    base = given["base"] or str(defaults.get("base", DEFAULT_BASE))
+    workspace = workspace_at(given["workspace"])
+    named = (given["platform"],) if given["platform"] else ()
+    platform = platforms_of(named, workspace)[0]
     options = Options(
         environment=_environment(given, workspace, platform),
         platforms=(platform,),
-        cuda=given["cuda"] or os.environ.get("CONDA_OVERRIDE_CUDA") or _text(defaults, "cuda"),
-        base=parse_reference(base),
+        cuda=cuda_of(given["cuda"], workspace),
+        base=base_of(given["base"], workspace),
         compile_bytecode=False,
     )
     return route_of(
         select(workspace, options, platform, Machine()),
         base=options.base,
         pixi_image=parse_reference(given["pixi_image"]),
-        includes=includes_of({"includes": given["includes"], "task": None}, defaults),
+        includes=includes_of({"includes": given["includes"], "task": None}, workspace.defaults),
         as_template=given["as_template"],
     )
 
@@ -224,10 +204,6 @@ def _environment(given: StageOptions, workspace: Workspace, platform: str) -> st
         if any(platform in (each.name, each.subdir) for each in lock.platforms(name)):
             return name
     return "default"
-
-
-def _text(defaults: Mapping[str, object], name: str) -> str | None:
-    return str(defaults.get(name, "")) or None
 
 
 def _repository(text: str) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import ParamSpec, TypeVar, Unpack
+from typing import Unpack
 
 import click
 
 from pixi_ship.cli.display import progress
 from pixi_ship.cli.foreign_text import printable_errors
 from pixi_ship.cli.image_options import ImageOptions, opened_registries
+from pixi_ship.cli.option_group import option_group
 from pixi_ship.cli.options import (
     DEFAULT_PLATFORM,
     EnvironmentOptions,
@@ -52,10 +52,7 @@ from pixi_ship.runtime.spec import (
     runtime_options,
 )
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_OPTIONS = (
+_run_options = option_group(
     click.option(
         "--runtime",
         type=click.Choice(list(RUNTIMES)),
@@ -115,14 +112,8 @@ _OPTIONS = (
     click.option(
         "-q", "--quiet", is_flag=True, help="No progress, as where stderr is no terminal."
     ),
+    registry_options,
 )
-
-
-def _run_options(command: Callable[P, R]) -> Callable[P, R]:
-    command = registry_options(command)
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 class RunOptions(ImageOptions):

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from pixi_ship.cli.option_group import option_group
 
 
 class SandboxOptions(TypedDict):
-    """The values of :func:`sandbox_options`."""
+    """The values of :data:`sandbox_options`."""
 
     no_sandbox: bool
     build_network: bool
     run_link_scripts: tuple[str, ...]
 
 
-def sandbox_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-_OPTIONS = (
+sandbox_options = option_group(
     click.option(
         "--no-sandbox",
         is_flag=True,

@@ -1,1 +1,4 @@
-"""Read package archives: conda's two formats and wheels. Nothing is unpacked to disk."""
+"""Package archives: conda's two formats, read without unpacking; and made again of a prefix.
+
+The ``repack`` modules do the latter: of what Pixi installed, a ``.conda`` or a wheel.
+"""

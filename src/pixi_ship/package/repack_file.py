@@ -116,15 +116,15 @@ def _candidates(
     slot = row.placeholder
     if slot is None:
         return
-    for origin in prefix.origins:
-        before, after = origin.encode(), slot.placeholder.encode()
-        if slot.file_mode is FileMode.TEXT:
-            if installed.size > MAX_TEXT_FILE:
-                return
-            for text in restored_texts(b"".join(installed.chunks()), before, after):
+    after = slot.placeholder.encode()
+    if slot.file_mode is FileMode.BINARY:
+        for origin in prefix.origins:
+            yield from _of_binary(installed, origin.encode(), after, slot)
+    elif installed.size <= MAX_TEXT_FILE:
+        data = b"".join(installed.chunks())
+        for origin in prefix.origins:
+            for text in restored_texts(data, origin.encode(), after):
                 yield _of_bytes(installed, text, slot)
-        else:
-            yield from _of_binary(installed, before, after, slot)
 
 
 def _guesses(
@@ -135,8 +135,8 @@ def _guesses(
     if slot is None or slot.file_mode is not FileMode.TEXT or installed.size > MAX_TEXT_FILE:
         return
     paths = [each.target for each in record.rows]
+    data = b"".join(installed.chunks())
     for origin in prefix.origins:
-        data = b"".join(installed.chunks())
         places = origin.encode(), slot.placeholder.encode()
         for text in restored_shebangs(data, *places, paths):
             yield _of_bytes(installed, text, slot)

@@ -62,7 +62,8 @@ class InstalledPrefix:
     def exists(self, path: str) -> bool:
         """Whether there is anything at a path."""
         try:
-            self._facts(path)
+            with self._place(path) as (directory, name):
+                os.lstat(name, dir_fd=directory)
         except FileNotFoundError:
             return False
         return True
@@ -70,15 +71,9 @@ class InstalledPrefix:
     @contextmanager
     def open(self, path: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
         """Open a regular file; raises FileNotFoundError, or PackageError for anything else."""
-        *above, name = self._checked(path).split("/")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            with self._directory(above) as directory:
-                descriptor = os.open(name, flags, dir_fd=directory)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise self._unreadable(path, error) from error
+        with self._place(path) as (directory, name):
+            descriptor = os.open(name, flags, dir_fd=directory)
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             os.close(descriptor)
@@ -96,35 +91,33 @@ class InstalledPrefix:
 
     def link(self, path: str) -> str | None:
         """Where a symbolic link points; None where there is no link."""
-        *above, name = self._checked(path).split("/")
         try:
-            with self._directory(above) as directory:
-                if not stat.S_ISLNK(os.lstat(name, dir_fd=directory).st_mode):
-                    return None
-                return os.readlink(name, dir_fd=directory)
+            with self._place(path) as (directory, name):
+                is_link = stat.S_ISLNK(os.lstat(name, dir_fd=directory).st_mode)
+                return os.readlink(name, dir_fd=directory) if is_link else None
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise self._unreadable(path, error) from error
 
     def __str__(self) -> str:
         return f"the prefix {self.root}"
 
-    def _facts(self, path: str) -> os.stat_result:
-        *above, name = self._checked(path).split("/")
+    @contextmanager
+    def _place(self, path: str) -> Iterator[tuple[int, str]]:
+        """The directory of a path, and its name in there, for system calls in the block.
+
+        What these raise comes out as PackageError, FileNotFoundError as it is.
+        """
+        try:
+            *above, name = checked_path(path).split("/")
+        except ValueError as error:
+            raise PackageError(str(self), str(error)) from None
         try:
             with self._directory(above) as directory:
-                return os.lstat(name, dir_fd=directory)
+                yield directory, name
         except FileNotFoundError:
             raise
         except OSError as error:
             raise self._unreadable(path, error) from error
-
-    def _checked(self, path: str) -> str:
-        try:
-            return checked_path(path)
-        except ValueError as error:
-            raise PackageError(str(self), str(error)) from None
 
     @contextmanager
     def _directory(self, parts: list[str]) -> Iterator[int]:

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from typing import BinaryIO
 
+from packaging.utils import canonicalize_name
+
 from pixi_ship.digest import BLOCK
 from pixi_ship.errors import PackageError
 from pixi_ship.package.repack_file import Changed, Search
@@ -83,6 +85,15 @@ class InstalledWheel:
         return f"{self.stem}-{'-'.join(words)}.whl"
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A file of a wheel, its path in the prefix, and its digest as RECORD has it."""
+
+    name: str
+    path: str
+    digest: str | None
+
+
 def find_wheels(
     prefix: InstalledPrefix, site_packages: str, names: Collection[str]
 ) -> dict[str, InstalledWheel]:
@@ -93,7 +104,7 @@ def find_wheels(
     found: dict[str, InstalledWheel] = {}
     for directory in prefix.names(site_packages):
         stem = directory.removesuffix(".dist-info")
-        if stem == directory or _normalized(stem.partition("-")[0]) not in names:
+        if stem == directory or canonicalize_name(stem.partition("-")[0]) not in names:
             continue
         if not prefix.exists(f"{site_packages}/{directory}/RECORD"):
             continue
@@ -123,11 +134,7 @@ def _installed(prefix: InstalledPrefix, site_packages: str, stem: str) -> Instal
             editable = bool(origin.get("dir_info", {}).get("editable"))
         except (ValueError, AttributeError, RecursionError) as error:
             raise PackageError(stem, f"its direct_url.json cannot be used: {error}") from error
-    return InstalledWheel(_normalized(name), version, stem, tags, site_packages, editable)
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return InstalledWheel(canonicalize_name(name), version, stem, tags, site_packages, editable)
 
 
 def repack_wheel(wheel: InstalledWheel, prefix: InstalledPrefix, out: BinaryIO) -> tuple[str, ...]:
@@ -137,18 +144,14 @@ def repack_wheel(wheel: InstalledWheel, prefix: InstalledPrefix, out: BinaryIO) 
     PackageError where a file is missing, is not what RECORD says, or cannot be taken without
     leaving the prefix.
     """
-    rows = sorted(_members(wheel, prefix))
+    members = sorted(_members(wheel, prefix), key=lambda each: (each.name, each.path))
     record: list[tuple[str, str, str]] = []
     fixed: list[str] = []
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for member, path, digest in rows:
-            is_script = member.startswith(f"{wheel.stem}.data/scripts/")
+        for member in members:
             search = Search(prefix.origins)
-            written = _add(
-                archive, member, wheel, prefix, path, digest, search, is_script=is_script
-            )
-            record.append((member, *written))
-            fixed += [member] if search.found else []
+            record.append(_add(archive, wheel, member, prefix, search))
+            fixed += [member.name] if search.found else []
         name = f"{wheel.dist_info}/RECORD"
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([*record, (name, "", "")])
@@ -156,10 +159,7 @@ def repack_wheel(wheel: InstalledWheel, prefix: InstalledPrefix, out: BinaryIO) 
     return tuple(fixed)
 
 
-def _members(
-    wheel: InstalledWheel, prefix: InstalledPrefix
-) -> Iterator[tuple[str, str, str | None]]:
-    """Member of the wheel, path in the prefix, digest as RECORD has it."""
+def _members(wheel: InstalledWheel, prefix: InstalledPrefix) -> Iterator[_Member]:
     base = f"{wheel.site_packages}/{wheel.dist_info}"
     text = prefix.read(f"{base}/RECORD", _MAX_DOCUMENT).decode("utf-8", "strict")
     commands = _commands(wheel, prefix)
@@ -174,12 +174,12 @@ def _members(
         seen.add(path)
         digest = row[1].removeprefix("sha256=") if len(row) > 1 and row[1] else None
         if path.startswith(f"{wheel.site_packages}/"):
-            member = path.removeprefix(f"{wheel.site_packages}/")
+            name = path.removeprefix(f"{wheel.site_packages}/")
         elif path.startswith("bin/"):
-            member = f"{wheel.stem}.data/scripts/{path.removeprefix('bin/')}"
+            name = f"{wheel.stem}.data/scripts/{path.removeprefix('bin/')}"
         else:
-            member = f"{wheel.stem}.data/data/{path}"
-        yield member, path, digest
+            name = f"{wheel.stem}.data/data/{path}"
+        yield _Member(name, path, digest)
 
 
 def _path(wheel: InstalledWheel, row: str) -> str:
@@ -209,20 +209,17 @@ def _commands(wheel: InstalledWheel, prefix: InstalledPrefix) -> set[str]:
 
 def _add(
     archive: zipfile.ZipFile,
-    member: str,
     wheel: InstalledWheel,
+    member: _Member,
     prefix: InstalledPrefix,
-    path: str,
-    digest: str | None,
     search: Search,
-    *,
-    is_script: bool,
-) -> tuple[str, str]:
-    """Copy a file into the wheel; returns its digest and size as RECORD has them."""
+) -> tuple[str, str, str]:
+    """Copy a file into the wheel, through the search; returns its row of RECORD."""
+    path, is_script = member.path, member.name.startswith(f"{wheel.stem}.data/scripts/")
     installed, packed, size = hashlib.sha256(), hashlib.sha256(), 0
     try:
         with prefix.open(path) as (file, facts):
-            info = _info(member, readable_mode(facts.st_mode))
+            info = _info(member.name, readable_mode(facts.st_mode))
             with archive.open(info, "w", force_zip64=True) as out:
                 while block := file.read(_MAX_SCRIPT if is_script else BLOCK):
                     installed.update(block)
@@ -232,14 +229,15 @@ def _add(
                     size += out.write(data)
     except FileNotFoundError:
         raise Changed(wheel.stem, f"{path!r} is not in {prefix}", hint=_HINT) from None
-    if digest is not None and digest.rstrip("=") != _encoded(installed.digest()):
+    found = _encoded(installed.digest())
+    if member.digest is not None and member.digest.rstrip("=") != found:
         raise Changed(
             wheel.stem,
             f"{path!r} in {prefix} is not what was installed: "
-            f"sha256 is {_encoded(installed.digest())}, RECORD says {digest}",
+            f"sha256 is {found}, RECORD says {member.digest}",
             hint=_HINT,
         )
-    return f"sha256={_encoded(packed.digest())}", str(size)
+    return member.name, f"sha256={_encoded(packed.digest())}", str(size)
 
 
 def _as_built(script: bytes, prefix: InstalledPrefix) -> bytes:

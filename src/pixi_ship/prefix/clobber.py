@@ -9,7 +9,7 @@ installed after conda packages and simply replace what they meet.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pixi_ship.tree import parents
@@ -42,21 +42,21 @@ def find_clobbers(paths: Sequence[Sequence[str]]) -> tuple[Clobber, ...]:
             elif known != index:
                 owners[path] = [known, index]
     contested = {path: found for path, found in owners.items() if isinstance(found, list)}
-    file_over_directory = _files_over_directories(owners)
+    file_over_directory = directories_above(owners) & owners.keys()
     if not contested and not file_over_directory:
         return ()
     return _resolve(owners, file_over_directory)
 
 
-def _files_over_directories(owners: Mapping[str, object]) -> set[str]:
-    """Paths that are a file for one package and a directory for another."""
+def directories_above(paths: Iterable[str]) -> set[str]:
+    """Every directory that one of these paths lies in, at any depth."""
     directories: set[str] = set()
-    for path in owners:
+    for path in paths:
         parent = path.rpartition("/")[0]
         while parent and parent not in directories:
             directories.add(parent)
             parent = parent.rpartition("/")[0]
-    return {path for path in directories if path in owners}
+    return directories
 
 
 def _resolve(owners: _Owners, mixed: set[str]) -> tuple[Clobber, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pixi_ship.errors import TreeConflict
-from pixi_ship.prefix.clobber import CLOBBERS, Clobber, find_clobbers, groups
+from pixi_ship.prefix.clobber import CLOBBERS, Clobber, directories_above, find_clobbers, groups
 from pixi_ship.prefix.layout import Placement
 
 _LINK_SCRIPT = re.compile(r"bin/\.[^/]+-(post-link|pre-unlink|pre-link)\.sh\Z")
@@ -72,38 +72,20 @@ def merge(
     """Decide every contested path.
 
     names: file names, for reports. sizes: of the archives, in bytes, passed on. conda, pypi:
-    per package, the paths it writes. Conda
-    packages follow rattler's rule; wheels are laid over them, the later one over the earlier.
-    Raises TreeConflict where a wheel has a file and another package a directory.
+    per package, the paths it writes. Conda packages follow rattler's rule; wheels are laid over
+    them, the later one over the earlier. Raises TreeConflict where a wheel has a file and
+    another package a directory.
     """
     clobbers = find_clobbers(conda)
-    moved: list[dict[str, str]] = [{} for _ in names]
-    dropped: list[set[str]] = [set() for _ in names]
-    for clobber in clobbers:
-        for loser in clobber.losers:
-            # Packages of a lock have unique names; the file name would do too, rattler
-            # takes the name.
-            name = names[loser].rsplit("-", 2)[0]
-            moved[loser][clobber.path] = f"{CLOBBERS}/{name}/{clobber.path}"
-    contested = [
-        Contested(each.path, names[each.winner], tuple(names[loser] for loser in each.losers))
-        for each in clobbers
-    ]
     over = _wheels_over(conda, pypi, clobbers)
-    for path, (winner, losers) in sorted(over.items()):
-        for loser in losers:
-            dropped[loser].add(path)
-        contested.append(Contested(path, names[winner], tuple(names[each] for each in losers)))
-    joined = [
-        *clobbers,
-        *(Clobber(path, winner, tuple(losers)) for path, (winner, losers) in over.items()),
-    ]
+    decided = (*clobbers, *over)
     return Merge(
-        placements=tuple(
-            Placement(one, frozenset(other)) for one, other in zip(moved, dropped, strict=True)
+        placements=_placements(names, clobbers, over),
+        groups=groups(decided),
+        contested=tuple(
+            Contested(each.path, names[each.winner], tuple(names[loser] for loser in each.losers))
+            for each in decided
         ),
-        groups=groups(joined),
-        contested=tuple(contested),
         link_scripts={
             names[index]: path
             for index, paths in enumerate(conda)
@@ -115,36 +97,49 @@ def merge(
     )
 
 
+def _placements(
+    names: Sequence[str], clobbers: Sequence[Clobber], over: Sequence[Clobber]
+) -> tuple[Placement, ...]:
+    """Losers among conda packages move aside, what a wheel lies over is dropped."""
+    moved: list[dict[str, str]] = [{} for _ in names]
+    dropped: list[set[str]] = [set() for _ in names]
+    for clobber in clobbers:
+        for loser in clobber.losers:
+            # Packages of a lock have unique names; the file name would do too, rattler
+            # takes the name.
+            name = names[loser].rsplit("-", 2)[0]
+            moved[loser][clobber.path] = f"{CLOBBERS}/{name}/{clobber.path}"
+    for each in over:
+        for loser in each.losers:
+            dropped[loser].add(each.path)
+    return tuple(
+        Placement(one, frozenset(other)) for one, other in zip(moved, dropped, strict=True)
+    )
+
+
 def _wheels_over(
     conda: Sequence[Sequence[str]], pypi: Sequence[Sequence[str]], clobbers: Sequence[Clobber]
-) -> dict[str, tuple[int, list[int]]]:
-    """Path → the wheel that wins it, and those whose file it replaces."""
+) -> tuple[Clobber, ...]:
+    """Paths that a wheel wins, each with those whose file it replaces."""
     if not pypi:
-        return {}
+        return ()
     owner: dict[str, int] = {}
-    for index, paths in enumerate((*conda, *pypi)):
-        if index < len(conda):
-            owner.update(dict.fromkeys(paths, index))
+    for index, paths in enumerate(conda):
+        owner.update(dict.fromkeys(paths, index))
     owner.update({clobber.path: clobber.winner for clobber in clobbers})
-    found: dict[str, tuple[int, list[int]]] = {}
+    found: dict[str, tuple[int, tuple[int, ...]]] = {}
     for index, paths in enumerate(pypi, start=len(conda)):
         for path in paths:
             if path in owner:
-                losers = [owner[path], *found.get(path, (0, []))[1]]
-                found[path] = (index, sorted(set(losers)))
+                losers = {owner[path], *found.get(path, (0, ()))[1]}
+                found[path] = (index, tuple(sorted(losers)))
             owner[path] = index
     _refuse_files_over_directories(owner, pypi)
-    return found
+    return tuple(Clobber(path, *found[path]) for path in sorted(found))
 
 
 def _refuse_files_over_directories(owner: Mapping[str, int], pypi: Sequence[Sequence[str]]) -> None:
-    directories = set()
-    for paths in pypi:
-        for path in paths:
-            parent = path.rpartition("/")[0]
-            while parent and parent not in directories:
-                directories.add(parent)
-                parent = parent.rpartition("/")[0]
+    directories = directories_above(path for paths in pypi for path in paths)
     for path in sorted(directories & owner.keys()):
         raise TreeConflict(
             f"{path!r} is a file in one package and a directory in a wheel",
