@@ -36,6 +36,11 @@ def main() -> None:
 
         sif(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["race"]:
+        from bench.race.run import main as race  # it needs what tests need, and buildah
+
+        race(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["jobs"]:
         from bench.jobs.run import main as jobs  # it alone needs the lab
 

@@ -14,7 +14,8 @@ DATA = ROOT / ".test-data"
 BASE_LAYOUT = DATA / "base"
 BASE_TAG = "bookworm"
 BASE = f"oci:{BASE_LAYOUT}:{BASE_TAG}"
-LARGE = DATA / "channel-large/workspaces/large"
+MEASURED = DATA / "channel-large/workspaces"
+LARGE = MEASURED / "large"
 SMALL = DATA / "channel/workspaces"
 
 

@@ -42,14 +42,14 @@ class Place:
 
     def measure(self, command: Command) -> tuple[Sample, Traffic]:
         """Run a command of a client; raises CommandFailed."""
-        before = len(self._settled())
+        before = len(self.settled())
         sample = run_apart(command)
-        return sample, Traffic.of(self._settled()[before:])
+        return sample, Traffic.of(self.settled()[before:])
 
     def _records(self) -> list[Access]:
         return list(self.registry.log if self.counting else self.registry.own_log())
 
-    def _settled(self) -> list[Access]:
+    def settled(self) -> list[Access]:
         """All records: a server writes the last a moment after its client has gone."""
         known: list[Access] | None = None
         while known != (records := self._records()):

@@ -1,0 +1,1 @@
+"""The classic recipe, an archive of the prefix, and pixi-ship, on the same environments."""
