@@ -25,7 +25,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "platform": frozenset({"errors"}),
     "tree": frozenset(),
     "tar_stream": BASICS,
-    "cache": BASICS,
+    "disk_tree": frozenset(),
+    "cache": BASICS | {"disk_tree"},
     "workspace": frozenset({"errors"}),
     "lock": BASICS,
     "requirement": frozenset({"errors", "lock"}),
@@ -69,7 +70,7 @@ BESIDE = {
     "attest": BASICS | {"lock", "workspace", "oci", "selection"},
     "classic": BASICS | {"lock", "oci", "project", "recipe", "selection", "targets", "workspace"},
     "statements": BASICS | {"attest", "cache", "oci", "selection"},
-    "upkeep": BASICS | {"cache", "layering"},
+    "upkeep": BASICS | {"cache", "disk_tree", "layering"},
     "doctor": BASICS | {"cache", "job", "oci", "registry", "runtime"},
 }
 # From here on each may also import what stands above it in this list.

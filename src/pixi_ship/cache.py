@@ -5,11 +5,11 @@
     layers/<key>.json        which blob a layer's recipe gave
     layers/<key>.tree        its files, one a line
     notes/<kind>/<key>.json  facts that are dear to find out again
-    tmp/                     what is being written
+    tmp/                     what is being written; directories as well in prefixes/, roots/
     lock                     held shared by who uses the cache, exclusively by who removes
 
 Everything appears by an atomic rename of a complete file, so several processes may share
-the directory and a process may be killed at any moment: what it leaves in ``tmp`` is
+the directory and a process may be killed at any moment: what it leaves there is
 locked while its owner lives and swept by the next one.
 
 A file's time of modification says when it was last used, to the day.
@@ -23,7 +23,7 @@ import glob
 import json
 import os
 import re
-import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pixi_ship.digest import Digest
+from pixi_ship.disk_tree import remove_tree
 from pixi_ship.errors import CacheError
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
@@ -42,6 +43,9 @@ _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MARKER = "Signature: 8a477f597d28d172789f06886806bc55\n# This is the cache of pixi-ship.\n"
 _DAY = 86400  # seconds
 _POLL = 0.1  # seconds between two tries for the exclusive lock
+_FRESH = re.compile(r"\..*\.tmp\Z", re.DOTALL)  # what replacing_directory makes
+# Where processes write what they rename, or remove, when it is done.
+UNFINISHED = ("tmp", "prefixes", "roots")
 
 # The notes on blobs that came from a registry, each keyed by the blob's digest in hex: a
 # blob in ``blobs`` that neither such a note nor a layer names is removed by a prune.
@@ -223,27 +227,38 @@ class Cache:
             os.close(handle)
 
     def sweep(self) -> int:
-        """Remove what killed processes left in ``tmp``; returns how many files."""
+        """Remove what killed processes left unfinished; returns how many files and directories."""
         swept = 0
         for path in self.orphans():
             with suppress(OSError):
-                path.unlink()
+                if path.is_dir():
+                    remove_tree(path)
+                else:
+                    path.unlink()
                 swept += 1
         return swept
 
     def orphans(self) -> Iterator[Path]:
-        """What killed processes left in ``tmp``; each is locked until the next is asked for."""
+        """What killed processes left unfinished; each is locked until the next is asked for.
+
+        Files of ``tmp``, and the directories that :func:`replacing_directory` makes in
+        ``tmp``, ``prefixes`` and ``roots``.
+        """
         if not self.is_marked():
             return
-        directory = self.root / "tmp"
-        with suppress(FileNotFoundError), _locked(directory, fcntl.LOCK_EX):
-            for path in directory.iterdir():
-                with (
-                    suppress(OSError),
-                    # For writing, or NFS would refuse the lock.
-                    _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_RDWR | os.O_NOFOLLOW),
-                ):
-                    yield path
+        for where in UNFINISHED:
+            directory = self.root / where
+            # A link may lead to a directory that is not ours.
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            with (
+                suppress(FileNotFoundError, NotADirectoryError),
+                _locked(directory, fcntl.LOCK_EX, flags),
+            ):
+                for path in directory.iterdir():
+                    with suppress(OSError):
+                        if is_unfinished(where, path.name, is_directory=_is_directory(path)):
+                            with _orphan(path):
+                                yield path
 
     def _open_lock(self) -> int | None:
         """The lock file, made if need be; None where there is none and none can be made."""
@@ -301,6 +316,17 @@ def _locked(path: Path, how: int, flags: int = os.O_RDONLY | os.O_DIRECTORY) -> 
         os.close(handle)
 
 
+def _is_directory(path: Path) -> bool:
+    return stat.S_ISDIR(path.lstat().st_mode)
+
+
+def is_unfinished(where: str, name: str, *, is_directory: bool) -> bool:
+    """Whether what lies in one of :data:`UNFINISHED` is there only while it is written."""
+    if is_directory:
+        return _FRESH.match(name) is not None
+    return where == "tmp"
+
+
 def read_json(path: Path) -> Mapping[str, object] | None:
     """A JSON object from a file; None if there is none."""
     try:
@@ -350,8 +376,11 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     try:
         yield Path(fresh)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        os.close(handle)
+        try:
+            with suppress(OSError):
+                remove_tree(fresh)
+        finally:
+            os.close(handle)
 
 
 def sweep_beside(path: Path) -> None:
@@ -366,15 +395,24 @@ def sweep_beside(path: Path) -> None:
 
 
 def _remove_orphan(orphan: Path) -> None:
-    handle = os.open(orphan, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if orphan.is_dir():
-            shutil.rmtree(orphan, ignore_errors=True)
+    with _orphan(orphan):
+        if _is_directory(orphan):
+            remove_tree(orphan)
         else:
             orphan.unlink()
-    finally:
-        os.close(handle)
+
+
+@contextmanager
+def _orphan(path: Path) -> Iterator[None]:
+    """What has no owner, locked in the block; raises OSError where its owner lives."""
+    is_directory = _is_directory(path)
+    if is_directory and not os.access(path, os.R_OK):
+        path.chmod(0o700)
+    # Files for writing, or NFS would refuse the lock. A named pipe would be waited for.
+    flags = os.O_RDONLY if is_directory else os.O_RDWR
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+    with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, flags):
+        yield
 
 
 @contextmanager

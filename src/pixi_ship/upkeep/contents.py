@@ -13,9 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pixi_ship.cache import FETCHED_BLOB, PACK, Cache
+from pixi_ship.cache import FETCHED_BLOB, PACK, UNFINISHED, Cache
 from pixi_ship.layering import layer_record
-from pixi_ship.upkeep.directory import CacheFile, directories_in, failed, files_in, opened_file
+from pixi_ship.upkeep.directory import (
+    CacheFile,
+    directories_in,
+    failed,
+    files_in,
+    opened_file,
+    unfinished_trees_in,
+)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LAYER = re.compile(r"([0-9a-f]{64})\.(json|tree)")
@@ -38,7 +45,8 @@ class Kind(StrEnum):
 class Contents:
     """The files of a cache, by name; ``layers`` and ``trees`` by the layer's key.
 
-    unfinished: what is being written, and what killed processes left. orphans: the latter.
+    unfinished: what is being written, and what killed processes left, a directory as one file.
+    orphans: the latter.
     """
 
     root: Path
@@ -80,7 +88,11 @@ def survey(cache: Cache) -> Contents:
         if match := _LAYER.fullmatch(file.name):
             layers[match[2]][match[1]] = file
     unfinished = files_in(root, Kind.UNFINISHED)
-    left = {path.name for path in cache.orphans()} if unfinished else set()
+    for where in UNFINISHED:
+        # People keep roots on another disk; what a link leads to is left alone.
+        if not (root / where).is_symlink():
+            unfinished += unfinished_trees_in(root, where)
+    left = {path.relative_to(root).as_posix() for path in cache.orphans()} if unfinished else set()
     return Contents(
         root,
         _by_digest(root, Kind.ARCHIVE),
@@ -89,7 +101,7 @@ def survey(cache: Cache) -> Contents:
         layers["tree"],
         tuple(_notes(root)),
         tuple(unfinished),
-        tuple(file for file in unfinished if file.name in left),
+        tuple(file for file in unfinished if file.path in left),
     )
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pixi_ship.cache import is_unfinished
+from pixi_ship.disk_tree import remove_tree, tree_size
 from pixi_ship.errors import CacheError
 
 
@@ -71,6 +73,26 @@ def directories_in(root: Path, directory: str) -> list[str]:
         raise failed("reading", root, directory, error) from error
 
 
+def unfinished_trees_in(root: Path, directory: str) -> list[CacheFile]:
+    """The directories in a directory that are there only while they are written.
+
+    Each counts as one file of the size of all in it; empty where there is no directory.
+    """
+    found = []
+    try:
+        with _opened(root, directory) as handle, os.scandir(handle) as entries:
+            for entry in entries:
+                is_directory = entry.is_dir(follow_symlinks=False)
+                if is_directory and is_unfinished(directory, entry.name, is_directory=True):
+                    with suppress(FileNotFoundError):  # gone since
+                        found.append(_tree(f"{directory}/{entry.name}", handle))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise failed("reading", root, directory, error) from error
+    return sorted(found, key=lambda file: file.name)
+
+
 def opened_file(root: Path, path: str) -> BinaryIO:
     """A regular file, open for reading; raises OSError."""
     directory, _, name = path.rpartition("/")
@@ -81,11 +103,19 @@ def opened_file(root: Path, path: str) -> BinaryIO:
 
 
 def remove(root: Path, path: str) -> bool:
-    """Remove a file or a link; False where it is gone already. Raises CacheError."""
+    """Remove a file, a link, or an unfinished directory with all that is in it.
+
+    False where it is gone already. Raises CacheError.
+    """
     directory, _, name = path.rpartition("/")
     try:
         with _opened(root, directory) as above:
-            os.unlink(name, dir_fd=above)
+            facts = os.stat(name, dir_fd=above, follow_symlinks=False)
+            is_directory = stat.S_ISDIR(facts.st_mode)
+            if is_directory and is_unfinished(directory, name, is_directory=True):
+                remove_tree(name, dir_fd=above)
+            else:
+                os.unlink(name, dir_fd=above)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -109,6 +139,15 @@ def _opened(root: Path, directory: str) -> Iterator[int]:
 def _file(path: str, facts: os.stat_result) -> CacheFile:
     is_regular = stat.S_ISREG(facts.st_mode)
     return CacheFile(path, facts.st_size, facts.st_mtime_ns, facts.st_ino, is_regular)
+
+
+def _tree(path: str, above: int) -> CacheFile:
+    name = path.rpartition("/")[2]
+    facts = os.stat(name, dir_fd=above, follow_symlinks=False)
+    size = 0
+    with suppress(OSError):  # it may be closed to us, or its owner moves what is in it
+        size = tree_size(name, dir_fd=above)
+    return CacheFile(path, size, facts.st_mtime_ns, facts.st_ino, False)
 
 
 def failed(doing: str, root: Path, path: str, error: OSError) -> CacheError:

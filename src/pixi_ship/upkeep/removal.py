@@ -23,7 +23,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A file that goes."""
+    """A file that goes, or an unfinished directory."""
 
     file: CacheFile
     reason: Reason
