@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pixi_ship.errors import ImageError
@@ -17,7 +18,16 @@ from pixi_ship.oci.blob import Layer
 from pixi_ship.oci.layer_tar import OPAQUE, WHITEOUT, layer_members
 from pixi_ship.squashfs.read import SquashfsEntry
 from pixi_ship.tar_stream import Member
-from pixi_ship.tree import DIRECTORY_MODE, Directory, File, Symlink, Tree, checked_path, parents
+from pixi_ship.tree import (
+    DIRECTORY_MODE,
+    Directory,
+    Entry,
+    File,
+    Symlink,
+    Tree,
+    checked_path,
+    parents,
+)
 
 _MAX_ENTRIES = 5_000_000  # of all layers
 _MAX_LINKS = 40  # symbolic links followed on the way to one directory, as Linux does
@@ -53,15 +63,19 @@ def unpack_squashfs(entries: Iterable[SquashfsEntry], root: Path) -> None:
 
 
 def lay_out(trees: Iterable[Tree], root: Path, *, limit: int) -> None:
-    """The same of trees, the later over the earlier.
+    """The same of trees, the later over the earlier; their whiteouts hide what is there.
 
     limit: bytes of all files. Raises ImageError beyond it, and what taking the trees raises.
     """
     writer = _RootWriter(root)
     left = limit
     for tree in trees:
+        writer.begin_layer()
         for entry in tree.entries():
-            if isinstance(entry, Directory):
+            above, _, name = entry.path.rpartition("/")
+            if name.startswith(WHITEOUT):
+                writer.hide(f"{above}/{name.removeprefix(WHITEOUT)}")
+            elif isinstance(entry, Directory):
                 writer.directory(entry.path, DIRECTORY_MODE)
             elif isinstance(entry, File):
                 left -= entry.size
@@ -73,9 +87,35 @@ def lay_out(trees: Iterable[Tree], root: Path, *, limit: int) -> None:
             else:
                 writer.hardlink(entry.path, entry.target)
     # As in a layer: when the files were laid out is nobody's business.
-    for directory, names, files in os.walk(root, topdown=False):
-        for name in (*names, *files):
-            os.utime(f"{directory}/{name}", (MTIME, MTIME), follow_symlinks=False)
+    set_times(root)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTree:
+    """A layer of ours as the tree that it was made of."""
+
+    layer: Layer
+
+    def entries(self) -> Iterator[Entry]:
+        """Its entries, whiteouts as the files that they are; raises what reading a layer raises."""
+        with layer_members(self.layer) as found:
+            for member in found:
+                path = checked_path(member.name)
+                if member.kind == "file":
+                    yield File(path, member.mode, member.size, member.chunks())
+                elif member.kind == "symlink":
+                    yield Symlink(path, member.link)
+
+
+def set_times(root: Path) -> None:
+    """Give all that is below a directory the time that everything in our layers has."""
+    waiting = [str(root)]
+    while waiting:  # no recursion: a layer may be as deep as it likes
+        with os.scandir(waiting.pop()) as entries:
+            for each in entries:
+                os.utime(each.path, (MTIME, MTIME), follow_symlinks=False)
+                if each.is_dir(follow_symlinks=False):
+                    waiting.append(each.path)
 
 
 def _lay(member: Member, writer: _RootWriter) -> None:

@@ -17,7 +17,7 @@ from pixi_ship.machine import Machine
 from ..channel.conda_package import Entry, File, Link
 from ..conftest import SHARED
 from ..tiny import ship
-from .conftest import BASE, PREFIX, Activating, Made, Shell
+from .conftest import BASE, PREFIX, Activating, Made, Shell, activate_script
 
 BELOW = PREFIX[1:]
 
@@ -145,6 +145,21 @@ HOSTILE = {
     ),
     "hides files": (": >$PREFIX/.wh.bin", "'.wh.bin', a name that hides others in a layer"),
     "odd name": (": >$PREFIX/$(printf '\\377')", "whose name is no UTF-8"),
+    "odd link": ("ln -s $(printf '\\377') $PREFIX/x", "'x', a link to a path that is no UTF-8"),
+    "deep": (
+        "i=0; while [ $i -lt 1200 ]; do mkdir d; cd d; i=$((i + 1)); done",
+        "leaves directories more than 128 deep",
+    ),
+    "deep by long names": (
+        'n=$(printf "%0250d" 0); i=0; '
+        "while [ $i -lt 40 ]; do mkdir $n; cd -P $n 2>/dev/null || cd $n; i=$((i + 1)); done",
+        "leaves a path of more than 3000 bytes",
+    ),
+    "closed directory": (
+        "mkdir -p a/b; : >a/b/c; chmod 0 a",
+        "leaves 'a', a directory that even its owner cannot read",
+    ),
+    "closed prefix": ("chmod 0 .", "leaves 'the prefix', a directory that even its owner"),
     "colours": ("printf '\\033[1m'; exit 1", "status 1\n  ?[1m"),
 }
 
@@ -157,8 +172,110 @@ def test_a_script_that_may_not_do_what_it_does(work: Activating, case: str) -> N
     assert ran.status == 1
     assert ran.err.startswith("error: running ")
     assert why in ran.err
+    assert "thing" in ran.err.splitlines()[0]
+    assert "  hint: " in ran.err
     assert not work.output.exists()
     assert list((work.cache / "prefixes").iterdir()) == []
+
+
+def test_too_many_files(work: Activating, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixi_ship.activation.link_changes._MAX_ENTRIES", 50)
+    lock(work, "#!/bin/bash\nmkdir $PREFIX/{1..60}\n")
+    ran = ship(*work.words("--run-link-scripts", "thing"))
+    assert "of thing: it leaves more than 50 files and directories" in ran.err
+    monkeypatch.setattr("pixi_ship.activation.link_changes._MAX_ADDED", 50)
+    lock(work, "#!/bin/bash\nhead -c 60 /dev/zero >$PREFIX/x\n")
+    ran = ship(*work.words("--run-link-scripts", "thing"))
+    assert "of thing: it writes 60 bytes, at most 50 are taken" in ran.err
+
+
+def test_who_of_several_is_named(work: Activating) -> None:
+    good, bad = ("#!/bin/sh\n: >$PREFIX/a\n", "#!/bin/sh\nmkfifo $PREFIX/b\n")
+    one, two = (
+        work.package(name, link_script(text, name)) for name, text in (("one", good), ("two", bad))
+    )
+    work.lock(one, two, work.package("end", link_script(good, "end")))
+    work.depend({"two": ["one"], "end": ["two"]})
+    words = [word for name in ("one", "two", "end") for word in ("--run-link-scripts", name)]
+    ran = ship(*work.words(*words))
+    assert ran.err.startswith("error: running the post-link script of two: it leaves 'b', ")
+
+
+def test_files_that_only_their_owner_could_read(work: Activating) -> None:
+    """Who is not root could read them no more; in the layer all can."""
+    lock(work, "#!/bin/sh\necho x >$PREFIX/x; chmod 0 $PREFIX/x\n")
+    found = layer_of(work.made("--run-link-scripts", "thing"))
+    assert found[f"{BELOW}/x"].mode == 0o644
+
+
+UNLIKE = """#!/bin/sh
+cd $PREFIX
+date >by-date; uname -r >by-kernel; id -u >by-user; uname -n >by-host
+cat /proc/sys/kernel/random/boot_id >by-boot; nproc >by-number; echo $TZ >by-zone
+ln -s $(id -u) by-link; : >by-mode; [ $(id -u) = 41001 ] || chmod +x by-mode
+[ $(id -u) = 41001 ] || : >only-there; echo 1 >same
+"""
+
+
+def test_files_that_come_out_otherwise_are_named(work: Activating) -> None:
+    lock(work, UNLIKE)
+    made = work.made("--run-link-scripts", "thing")
+    names = ("boot", "date", "host", "kernel", "link", "mode", "number", "user", "zone")
+    assert made.warnings == [
+        f"thing: post-link scripts give {', '.join(f'by-{each}' for each in names)}, only-there "
+        "another content under another user, host or time: the image is not the same each time it "
+        "is built"
+    ]
+    assert f"{BELOW}/only-there" not in layer_of(made)
+    # What is remembered is said again.
+    assert work.made("--run-link-scripts", "thing").warnings == made.warnings
+
+
+def test_a_script_that_fails_elsewhere(work: Activating) -> None:
+    lock(work, "#!/bin/sh\necho x >$PREFIX/x; [ $(id -u) = 41001 ]\n")
+    made = work.made("--run-link-scripts", "thing")
+    assert made.warnings == [
+        "thing: whether the same files come out everywhere is not known: running the post-link "
+        "script of thing: status 1"
+    ]
+    assert f"{BELOW}/x" in layer_of(made)
+
+
+LINKING = """#!/bin/bash
+cd "$PREFIX"
+mkdir -p etc/conda/activate.d
+echo 'export A=$(cat "$CONDA_PREFIX/made") B=$(ls "$CONDA_PREFIX/share")' >etc/conda/activate.d/x.sh
+echo "by $PKG_NAME" >made; rm share/gone
+"""
+
+
+def test_activation_sees_what_scripts_made(work: Activating, tmp_path: Path) -> None:
+    """When they were run just now, when their layer is remembered, and when it is gone."""
+    thing = work.package(
+        "thing", link_script(LINKING), File("share/gone", b""), File("share/stays", b"")
+    )
+    other = activate_script("other", f"export C=$(cat $CONDA_PREFIX/made) # {tmp_path}\n")
+    work.lock(thing, work.package("other", other))
+    work.kept = tmp_path / "cache"
+    words = ("--run-link-scripts", "thing")
+    first = work.made(*words)
+    assert {name: first.env[name] for name in "ABC"} == {
+        "A": "by thing",
+        "B": "stays",
+        "C": "by thing",
+    }
+    assert first.warnings == []
+    assert Shell(first, work.cache)("echo $A, $B, $C") == "by thing, stays, by thing"
+    for forgotten in ("notes/activation", "notes/activation:blobs"):
+        for name in forgotten.split(":"):
+            shutil.rmtree(work.cache / (name if "/" in name else "blobs"))
+        assert work.made(*words).ran.digest == first.ran.digest
+    proven = ship(
+        *("verify", f"oci:{work.output}:t", "--base", f"oci:{BASE}:bookworm"),
+        *("-w", work.work, "--cache-dir", work.cache),
+    )
+    assert proven.status == 0, proven.err
+    assert "A" not in work.made().env
 
 
 def test_links_out_of_the_prefix_are_links(work: Activating, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pixi_ship.machine import Machine
 from pixi_ship.platform import platform_of
 
-from ..channel.conda_package import File
+from ..channel.conda_package import File, Link
 from ..tiny import Ran, Tiny, lacking, ship, ship_apart
 from .conftest import BASE, Activating, Made, can_sandbox
 
@@ -30,6 +30,8 @@ if true; then
   export STEADY="$(umask) $(stat -c %Y $CONDA_PREFIX/etc) $(ulimit -c)"
 fi
 """
+# A program that tells the clock, in the prefix.
+BASE_DATE = b"#!/bin/bash\nTZ=UTC printf '%(%F)T' -1\n"
 SECRET = "sup3r-s3cr3t-of-the-host"
 
 
@@ -84,7 +86,78 @@ def test_a_script_reads_nothing_of_this_machine(work: Activating, tmp_path: Path
     assert (env["GOT"], env["HERE"], env["DONE"]) == ("", "", "yes")
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "huge"])
+# What tells of the machine, by other ways than names on PATH and variables.
+TELLING = {
+    "BOOT": "cat /proc/sys/kernel/random/boot_id",
+    "CMDLINE": "cat /proc/cmdline",
+    "RELEASE": "cat /proc/sys/kernel/osrelease",
+    "VERSION": "cat /proc/version",
+    "FILES": "cat /proc/sys/fs/file-max",
+    "SYSTEMS": "cat /proc/filesystems",
+    "MOUNTS": "cat /proc/self/mountinfo",
+    "COUNT": "wc -l </proc/mounts",
+    "LIMITS": "cat /proc/self/limits",
+    "HARD_FILES": "ulimit -H -n",
+    "PROCESSES": "ulimit -u",
+    "STACK": "ulimit -s",
+    "SECONDS_OF_CPU": "ulimit -t",
+    "DAY": "printf '%(%F)T' -1",
+    "DATE": "/usr/bin/date +%F",
+    "OTHER_DATE": "/bin/date +%F",
+    "NPROC": "/usr/bin/nproc",
+    "KERNEL": "/usr/bin/uname -r",
+    "PAGES": "/usr/bin/getconf _PHYS_PAGES",
+    "OF_THE_PREFIX": "$CONDA_PREFIX/bin/date +%F",
+}
+# The same for all who build on this base.
+FACTS = {
+    "MACHINE": ("/usr/bin/uname -m", os.uname().machine),
+    "NAME": ("uname -sm", f"Linux {os.uname().machine}"),
+    "MTIME": ("stat -c %Y /etc/passwd /usr/bin /etc | sort -u", "315532800"),
+    "OF_APP": ("stat -c %Y /app $CONDA_PREFIX $CONDA_PREFIX/bin | sort -u", "315532800"),
+    "CORE": ("ulimit -c", "0"),
+}
+
+
+def test_asking_the_machine_itself(work: Activating) -> None:
+    asked = {**TELLING, **{name: words for name, (words, _) in FACTS.items()}}
+    lines = [f'export {name}="$({words} 2>&1)"' for name, words in asked.items()]
+    date = File("bin/date", BASE_DATE, 0o755)
+    work.script("if true; then\n" + "\n".join(lines) + "\nfi\n", "thing", date)
+    made = work.made()
+    assert {name for name in TELLING if name in made.env} == set()
+    assert {name: made.env.get(name) for name in FACTS} == {
+        name: want for name, (_, want) in FACTS.items()
+    }
+
+
+def test_programs_behind_links_are_left_alone(work: Activating, tmp_path: Path) -> None:
+    """Where a package's link leads to on this machine, nothing is looked for."""
+    (tmp_path / "date").write_text("#!/bin/sh\n")
+    work.script("export A=$(echo 1)\n", "thing", Link("bin", str(tmp_path)))
+    made = work.made()
+    assert (made.env["A"], made.warnings) == ("1", [])
+
+
+def test_processors_that_may_be_used(work: Activating) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        lacking("two processors")
+    before = os.sched_getaffinity(0)
+    work.script("export MAY=$(grep Cpus_allowed: /proc/self/status)")
+    assert "MAY" not in work.made().env
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_script_of_the_manifest_is_as_old_as_all_else(work: Activating) -> None:
+    work.manifest = '\n[activation]\nscripts = ["a/b.sh"]\n'
+    work.lock(work.package("thing", File("share/x", b"")))
+    place = work.work / "a" / "b.sh"
+    place.parent.mkdir()
+    place.write_text("export AGE=$(stat -c %Y /app /app/a /app/a/b.sh | sort -u)\n")
+    assert work.made().env["AGE"] == "315532800"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "deep", "closed", "huge"])
 def test_a_result_that_is_no_file_is_not_followed(
     work: Activating, tmp_path: Path, kind: str
 ) -> None:
@@ -95,6 +168,9 @@ def test_a_result_that_is_no_file_is_not_followed(
         "link": f"ln -s {secret} $place",
         "pipe": "mkfifo $place",
         "directory": "mkdir $place",
+        "deep": "rm $place; mkdir $place; cd $place; i=0; while [ $i -lt 1200 ]; do mkdir d; "
+        "cd d; i=$((i + 1)); done",
+        "closed": "chmod 0 $place",
         "huge": "head -c 3000000 /dev/zero >$place",
     }[kind]
     work.script(f"place=/tmp/.pixi-ship/result/environ; {what}; kill -KILL $$")

@@ -1,8 +1,7 @@
 """Run one script of activation in a sandbox, twice, and tell what it does to the variables.
 
-Twice, in surroundings that have nothing in common but the image: another user, home, host name,
-process id, number of processors and time. What comes out equal is a fact of the image; what
-does not belongs to the node.
+Twice, in surroundings that have as little in common as can be but for the image. What comes out
+equal is a fact of the image; what does not belongs to the node.
 """
 
 from __future__ import annotations
@@ -14,64 +13,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pixi_ship.activation.surroundings import (
+    ONE,
+    OTHER,
+    PLACE,
+    PROGRAMS,
+    ProgramDirectory,
+    Surroundings,
+    pretended,
+    program_directories,
+)
 from pixi_ship.errors import SandboxError
 from pixi_ship.recipe.activation import NotRun, Ran, Script
 from pixi_ship.recipe.scripts import shell_quoted
+from pixi_ship.sandbox.process import Outcome
 from pixi_ship.sandbox.sandbox import Mount, Sandbox
 
 # Raise it whenever the same script could come out otherwise.
-EVALUATION_FORMAT = 1
+EVALUATION_FORMAT = 2
 
-_PLACE = "/tmp/.pixi-ship"  # noqa: S108  # in the sandbox, whose /tmp is its own
-_PROGRAMS = f"{_PLACE}/bin"
-_RESULT = f"{_PLACE}/result"
+_RESULT = f"{PLACE}/result"
+# What a script tells, each in a file that is there: it could leave anything in a directory.
+_TOLD = ("began", "took-input", "status", "environ")
 _MAX_RESULT = 1 << 20  # bytes of all variables
 _LARGEST_FILE = 64 << 20  # bytes
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What the shell itself keeps there, and what is ours.
 _SHELLS_OWN = re.compile(r"(PWD|OLDPWD|SHLVL|_|BASH_.*|pixi_ship_.*)\Z")
-_MASKED = ("cpuinfo", "loadavg", "meminfo", "stat", "uptime", "version")
 _SHOWN = 80  # characters of what a script prints
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a script can see of where it runs, besides the image."""
-
-    name: str
-    uid: int
-    language: str
-    number: int
-    forks: int
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What a runtime sets."""
-        return {
-            "HOME": f"/tmp/{self.name}-home",  # noqa: S108
-            "TMPDIR": f"/tmp/{self.name}-tmp",  # noqa: S108
-            "USER": f"{self.name}-user",
-            "LOGNAME": f"{self.name}-user",
-            "HOSTNAME": f"{self.name}-host",
-            "LANG": self.language,
-        }
-
-
-_ONE = Surroundings("one", 41001, "C.UTF-8", 3, 0)
-_OTHER = Surroundings("other", 52002, "C", 5, 9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """Where a script is run.
 
-    root: the base's root filesystem. app: what lies at ``/app`` there, with the prefix. shell:
-    a path in the root. timeout: seconds for a script.
+    root: the base's root filesystem. app: what lies at ``/app`` there, with the prefix. prefix: a
+    path in the sandbox. shell: a path in the root. timeout: seconds for a script.
     """
 
     sandbox: Sandbox
     root: Path
     app: Path
+    prefix: str
     shell: str
     timeout: float
 
@@ -84,7 +67,7 @@ def evaluate(
     variables: all that are set before, of the image's. scratch: an empty directory.
     """
     told: list[_Told] = []
-    for surroundings in (_ONE, _OTHER):
+    for surroundings in (ONE, OTHER):
         place = scratch / surroundings.name
         place.mkdir()
         found = _run(script, variables, surroundings, stage, place)
@@ -94,7 +77,7 @@ def evaluate(
     one, other = told
     names = one.changes.keys() | other.changes.keys()
     # Where things are on this machine, which /proc tells.
-    builders = (_PLACE, str(stage.app), str(stage.root.parent), str(scratch))
+    builders = (PLACE, str(stage.app), str(stage.root.parent), str(scratch))
     steady = {
         name: one.changes[name]
         for name in sorted(names)
@@ -123,12 +106,9 @@ def _run(
     place: Path,
 ) -> _Told | Ran | NotRun:
     result = place / "result"
-    result.mkdir()
-    result.chmod(0o777)
-    mounts = [Mount(stage.app, "/app"), Mount(result, _RESULT, writable=True)]
-    mounts += _pretended(surroundings, place)
+    mounts = _mounts(surroundings, stage, place, result)
     given = {**surroundings.variables, **variables}
-    given["PATH"] = f"{_PROGRAMS}:{given['PATH']}"
+    given["PATH"] = f"{PROGRAMS}:{given['PATH']}"
     sandbox = replace(
         stage.sandbox,
         root=stage.root,
@@ -136,18 +116,37 @@ def _run(
         gid=surroundings.uid,
         hostname=surroundings.variables["HOSTNAME"],
     )
-    outcome = sandbox.run(
-        [stage.shell, "-c", _words(script, surroundings, stage)],
-        mounts=mounts,
-        environment=given,
-        directory="/",
-        timeout=stage.timeout,
-        largest_file=_LARGEST_FILE,
-    )
+    with surroundings.processors():
+        outcome = sandbox.run(
+            [stage.shell, "-c", _words(script, surroundings, stage)],
+            mounts=mounts,
+            environment=given,
+            directory="/",
+            timeout=stage.timeout,
+            largest_file=_LARGEST_FILE,
+        )
     if _read(result / "began") is None:
         raise SandboxError(f"running {script.name}: {_first_line(outcome.output)}")
+    return _told(outcome, result, given, stage.timeout)
+
+
+def _mounts(surroundings: Surroundings, stage: Stage, place: Path, result: Path) -> list[Mount]:
+    result.mkdir()
+    mounts = [Mount(stage.app, "/app")]
+    for name in _TOLD:
+        (result / name).touch()
+        (result / name).chmod(0o666)
+        mounts.append(Mount(result / name, f"{_RESULT}/{name}", writable=True))
+    told = place / "input"
+    told.write_text(f"{surroundings.name}\n")
+    mounts.append(Mount(told, f"{PLACE}/input"))
+    mounts += pretended(surroundings, _directories(stage), place)
+    return mounts
+
+
+def _told(outcome: Outcome, result: Path, given: Mapping[str, str], timeout: float) -> _Told | Ran:
     if outcome.timed_out:
-        return _unfit(f"did not end within {stage.timeout:g} seconds: it is not run at all")
+        return _unfit(f"did not end within {timeout:g} seconds: it is not run at all")
     raw = _read(result / "environ")
     if raw is None:
         return _unfit(f"ends the shell (status {outcome.status}): it is not run at all")
@@ -163,6 +162,12 @@ def _run(
     return _Told(_changes(given, after), tuple(notes))
 
 
+def _directories(stage: Stage) -> list[ProgramDirectory]:
+    """Where programs are: of the base, and of the prefix."""
+    below = stage.app / stage.prefix.removeprefix("/app/")
+    return [*program_directories(stage.root), *program_directories(below, stage.prefix)]
+
+
 def _unfit(note: str) -> Ran:
     return Ran(notes=(note,), fit=False)
 
@@ -175,13 +180,13 @@ def _words(script: Script, surroundings: Surroundings, stage: Stage) -> str:
     )
     # The process id differs by as many as were started before.
     forks = " ".join(["(:);"] * surroundings.forks)
-    clock = "" if surroundings is _ONE else "unset EPOCHSECONDS EPOCHREALTIME SECONDS; "
+    clock = "" if surroundings is ONE else "unset EPOCHSECONDS EPOCHREALTIME SECONDS; "
     inner = (
-        f"umask 022; ulimit -S -n {100 * surroundings.number}; ulimit -S -c 0; "
-        f'mkdir -p "$HOME" "$TMPDIR"; : >{_RESULT}/began; exec <{_PLACE}/input; {clock}'
+        f"umask 022; {surroundings.limits}"
+        f'mkdir -p "$HOME" "$TMPDIR"; echo >{_RESULT}/began; exec <{PLACE}/input; {clock}'
         f". {shell_quoted(script.path)}\n"
         "pixi_ship_status=$?; set +eu; IFS= read -r pixi_ship_input; "
-        f'[ "$pixi_ship_input" = {surroundings.name} ] || : >{_RESULT}/took-input; '
+        f'[ "$pixi_ship_input" = {surroundings.name} ] || echo >{_RESULT}/took-input; '
         f'echo "$pixi_ship_status" >{_RESULT}/status; '
         f"exec {cat} /proc/self/environ >{_RESULT}/environ"
     )
@@ -189,47 +194,9 @@ def _words(script: Script, surroundings: Surroundings, stage: Stage) -> str:
     return f"{forks} {stage.shell} -c {shell_quoted(inner)}; exit $?"
 
 
-def _pretended(surroundings: Surroundings, place: Path) -> list[Mount]:
-    """Programs and files that tell of the machine, telling something made up.
-
-    What a script computes of them then differs between the two runs, and is the node's.
-    """
-    programs = place / "bin"
-    programs.mkdir()
-    number = surroundings.number
-    said = {
-        "date": f"{number}000000000",
-        "hostname": surroundings.variables["HOSTNAME"],
-        **dict.fromkeys(("nproc", "getconf", "lscpu", "free", "df", "uptime"), str(number)),
-        **dict.fromkeys(("whoami", "logname"), surroundings.variables["USER"]),
-    }
-    for name, words in said.items():
-        _program(programs / name, f"echo {words}\n")
-    kernel = f"echo {number}.{number}.{number}-{surroundings.name}"
-    _program(
-        programs / "uname",
-        'case "$*" in \'\'|-s|-m|-p|-i|-o|-sm|-ms) PATH=${PATH#*:} exec uname "$@" ;; '
-        f"*) {kernel} ;; esac\n",
-    )
-    facts = place / "proc"
-    facts.write_text(
-        "".join(f"processor : {each}\ncpu{each} {number}\n" for each in range(number))
-        + f"MemTotal: {number}000000 kB\n{number}.{number}\n"
-    )
-    told = place / "input"
-    told.write_text(f"{surroundings.name}\n")
-    mounts = [Mount(programs, _PROGRAMS), Mount(told, f"{_PLACE}/input")]
-    return mounts + [Mount(facts, f"/proc/{name}") for name in _MASKED]
-
-
-def _program(path: Path, body: str) -> None:
-    path.write_text(f"#!/bin/sh\n{body}")
-    path.chmod(0o755)
-
-
 def _changes(given: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
     changes: dict[str, str | None] = {
-        name: value.replace(f"{_PROGRAMS}:", "")
+        name: value.replace(f"{PROGRAMS}:", "")
         for name, value in after.items()
         if given.get(name) != value
     }
@@ -255,7 +222,7 @@ def _variables(raw: bytes) -> dict[str, str]:
 
 
 def _read(path: Path) -> bytes | None:
-    """A file that the sandbox wrote, or may have put a link or a pipe in place of."""
+    """A file that the sandbox may have written; None where it wrote nothing, or far too much."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -265,7 +232,7 @@ def _read(path: Path) -> bytes | None:
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MAX_RESULT:
             return None
         with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(_MAX_RESULT)
+            return file.read(_MAX_RESULT) or None
     finally:
         os.close(handle)
 

@@ -12,33 +12,37 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pixi_ship.activation.closure import closure
+from pixi_ship.activation.link_changes import LinkChanges, changed, printable, survey, unlike
 from pixi_ship.activation.runner import Workroom
-from pixi_ship.errors import ActivationError, UsageError
+from pixi_ship.activation.surroundings import (
+    OTHER,
+    Surroundings,
+    pretended,
+    program_directories,
+)
+from pixi_ship.errors import ActivationError, SandboxError, UsageError
 from pixi_ship.lock.model import CondaPackage
 from pixi_ship.prefix.merge import Merge
 from pixi_ship.recipe.environment import activation_base, base_variables
 from pixi_ship.sandbox.sandbox import Mount, Sandbox
 from pixi_ship.selection import Selection
-from pixi_ship.tree import Entry, File, Symlink, readable_mode
 
 # Part of the layer's key: raise it whenever the same scripts could give other bytes.
 LINK_FORMAT = 1
 
-_WHITEOUT = ".wh."  # OCI image-spec 1.1, layer.md
 _MESSAGES = ".messages.txt"
 _MAX_MESSAGE = 64 << 10  # bytes
-_MAX_ADDED = 4 << 30  # bytes of all that the scripts write
-_MAX_ENTRIES = 500_000
+_LARGEST_FILE = 4 << 30  # bytes
 _SHOWN = 20  # lines of a script that failed
 _TIMEOUT = 1800.0  # seconds for one script
-_BLOCK = 1 << 20
-_UID = 41001  # nobody in particular, the same everywhere
+_UID, _HOST = 41001, "sandbox"  # nobody and nowhere in particular, the same everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,39 +79,14 @@ def link_key(room: Workroom, scripts: Sequence[LinkScript], compression: str) ->
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanges:
-    """What scripts changed below the prefix: a tree, while the prefix is there; and messages."""
-
-    entries_by_path: Mapping[str, Path | None]
-    notes: tuple[str, ...]
-
-    def entries(self) -> Iterator[Entry]:
-        """New and changed files by path, each whole; what is gone as whiteouts."""
-        for path in sorted(self.entries_by_path):
-            place = self.entries_by_path[path]
-            if place is None:
-                above, _, name = path.rpartition("/")
-                yield File(f"{above}/{_WHITEOUT}{name}", 0o644, 0, ())
-            elif place.is_symlink():
-                yield Symlink(path, str(place.readlink()))
-            else:
-                facts = place.lstat()
-                yield File(path, readable_mode(facts.st_mode), facts.st_size, _content(place))
-
-
-def _content(place: Path) -> Iterator[bytes]:
-    handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(handle, "rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
-
-
 @contextmanager
-def linked(room: Workroom, scripts: Sequence[LinkScript]) -> Iterator[LinkChanges]:
+def linked(
+    room: Workroom, scripts: Sequence[LinkScript], elsewhere: Surroundings | None = None
+) -> Iterator[LinkChanges]:
     """Run the scripts; what they changed can be taken in the block.
 
-    Raises ActivationError where one fails, or nothing can be run; SandboxError.
+    elsewhere: made-up surroundings, in place of those that every build has. Raises ActivationError
+    where one fails, or nothing can be run; SandboxError.
     """
     names = ", ".join(each.package.name for each in scripts)
     if (obstacle := room.obstacle()) is not None:
@@ -118,12 +97,60 @@ def linked(room: Workroom, scripts: Sequence[LinkScript]) -> Iterator[LinkChange
     members = _members(room, scripts)
     below = room.builder.selection.prefix.removeprefix("/app/")
     with room.fresh_app(members) as app:
-        prefix = app / below
-        before = _survey(prefix)
-        notes = [note for each in scripts for note in _run(each, room, app, prefix)]
-        root = room.builder.selection.prefix[1:]
-        changes = {f"{root}/{path}": place for path, place in _changed(prefix, before).items()}
-        yield LinkChanges(changes, tuple(notes))
+        yield _changes(_Stage(room, app, app / below, elsewhere), scripts)
+
+
+def repeated(room: Workroom, scripts: Sequence[LinkScript], first: LinkChanges) -> tuple[str, ...]:
+    """Run the scripts elsewhere as well: what to say of files that come out otherwise there.
+
+    first: what they changed, while that is there. Raises OSError.
+    """
+    names = ", ".join(each.package.name for each in scripts)
+    try:
+        with linked(room, scripts, OTHER) as second:
+            paths = unlike(first, second)
+    except (ActivationError, SandboxError) as error:
+        said = " ".join(str(error).split())
+        return (f"{names}: whether the same files come out everywhere is not known: {said}",)
+    if not paths:
+        return ()
+    root = f"{room.builder.selection.prefix[1:]}/"
+    shown = ", ".join(printable(each.removeprefix(root)) for each in paths[:_SHOWN])
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return (
+        f"{names}: post-link scripts give {shown}{more} another content under another user, host "
+        "or time: the image is not the same each time it is built",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Where scripts are run: app is shown at ``/app``, the prefix in it can be written to."""
+
+    room: Workroom
+    app: Path
+    prefix: Path
+    elsewhere: Surroundings | None
+
+
+def _changes(stage: _Stage, scripts: Sequence[LinkScript]) -> LinkChanges:
+    prefix = stage.prefix
+    name, notes, found = scripts[0].package.name, list[str](), dict[str, Path | None]()
+    try:
+        before = survey(prefix, name)
+        for each in scripts:
+            name = each.package.name
+            notes += _run(each, stage)
+            # After each, so that an error names who made what is wrong.
+            found = changed(prefix, before, survey(prefix, name), name)
+    except OSError as error:
+        raise ActivationError(
+            f"running the post-link script of {name}: what it leaves cannot be read: "
+            f"{error.strerror or error}",
+            hint=f"build without --run-link-scripts {name}, or see that the cache has room",
+        ) from error
+    root = stage.room.builder.selection.prefix[1:]
+    return LinkChanges({f"{root}/{path}": place for path, place in found.items()}, tuple(notes))
 
 
 def _members(room: Workroom, scripts: Sequence[LinkScript]) -> tuple[int, ...]:
@@ -131,28 +158,34 @@ def _members(room: Workroom, scripts: Sequence[LinkScript]) -> tuple[int, ...]:
     return closure(conda, [each.index for each in scripts])
 
 
-def _run(script: LinkScript, room: Workroom, app: Path, prefix: Path) -> list[str]:
+def _run(script: LinkScript, stage: _Stage) -> list[str]:
     """Run one script in the prefix; what it wants said."""
+    room, prefix, elsewhere = stage.room, stage.prefix, stage.elsewhere
     selection, name = room.builder.selection, script.package.name
-    sandbox: Sandbox = replace(room.sandbox(), uid=_UID, gid=_UID)
-    mounts = [Mount(app, "/app"), Mount(prefix, selection.prefix, writable=True)]
-    shell = room.shell(sandbox.root or Path("/"))
-    outcome = sandbox.run(
-        [
-            shell,
-            "-c",
-            f"umask 022; mkdir -p /tmp/home; exec {shell} {selection.prefix}/{script.path}",
-        ],
-        mounts=mounts,
-        environment=_variables(script, room),
-        directory=selection.prefix,
-        timeout=_TIMEOUT,
-        largest_file=_MAX_ADDED,
-    )
+    uid, host = (elsewhere.uid, elsewhere.host) if elsewhere else (_UID, _HOST)
+    sandbox: Sandbox = replace(room.sandbox(), uid=uid, gid=uid, hostname=host)
+    root = sandbox.root or Path("/")
+    mounts = [Mount(stage.app, "/app"), Mount(prefix, selection.prefix, writable=True)]
+    shell, limits = room.shell(root), elsewhere.limits if elsewhere else ""
+    words = f'umask 022; {limits}mkdir -p "$HOME" "${{TMPDIR:-/tmp}}"; '
+    words += f"exec {shell} {selection.prefix}/{script.path}"
+    with ExitStack() as stack:
+        if elsewhere:
+            scratch = stack.enter_context(TemporaryDirectory(prefix="pixi-ship-post-link-"))
+            mounts += pretended(elsewhere, program_directories(root), Path(scratch))
+            stack.enter_context(elsewhere.processors())
+        outcome = sandbox.run(
+            [shell, "-c", words],
+            mounts=mounts,
+            environment=_variables(script, room, elsewhere),
+            directory=selection.prefix,
+            timeout=_TIMEOUT,
+            largest_file=_LARGEST_FILE,
+        )
     if outcome.status or outcome.timed_out:
         how = "did not end" if outcome.timed_out else f"status {outcome.status}"
         lines = outcome.output.strip().splitlines()[-_SHOWN:]
-        said = "".join(f"\n  {_printable(line)}" for line in lines)
+        said = "".join(f"\n  {printable(line)}" for line in lines)
         raise ActivationError(
             f"running the post-link script of {name}: {how}{said}",
             hint="it sees the base and what the package depends on, has no network, and can "
@@ -161,17 +194,21 @@ def _run(script: LinkScript, room: Workroom, app: Path, prefix: Path) -> list[st
     return [f"{name}: its post-link script says: {message}" for message in _message(prefix)]
 
 
-def _variables(script: LinkScript, room: Workroom) -> dict[str, str]:
+def _variables(
+    script: LinkScript, room: Workroom, elsewhere: Surroundings | None
+) -> dict[str, str]:
     selection = room.builder.selection
     rows = room.base.runtime.get("Env")
     base = base_variables([str(row) for row in rows] if isinstance(rows, list) else ())
     build = script.package.metadata.get("build_number")
     own = activation_base(selection.prefix, selection.environment.name, selection.workspace.name)
+    around = {"LANG": "C.UTF-8", "HOME": "/tmp/home"}  # noqa: S108
+    around = elsewhere.variables if elsewhere else around
     return {
-        "LANG": "C.UTF-8",
+        **around,
         **base,
         **own,
-        "HOME": "/tmp/home",  # noqa: S108
+        "HOME": around["HOME"],
         "PATH": f"{selection.prefix}/bin:{base['PATH']}",
         "PREFIX": selection.prefix,
         "PKG_NAME": script.package.name,
@@ -194,78 +231,4 @@ def _message(prefix: Path) -> list[str]:
     finally:
         os.close(handle)
     place.unlink()
-    return [_printable(" ".join(text.split()))] if text.strip() else []
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text)
-
-
-def _survey(prefix: Path) -> dict[str, tuple[int, ...]]:
-    """Every file and link below the prefix, by what no change leaves as it was."""
-    found: dict[str, tuple[int, ...]] = {}
-    for directory, names, files in os.walk(prefix, onerror=_unreadable):
-        here = Path(directory)
-        for place in map(here.joinpath, (*files, *names)):
-            facts = place.lstat()
-            if stat.S_ISDIR(facts.st_mode):
-                continue
-            path = str(place.relative_to(prefix))
-            found[path] = (facts.st_ino, facts.st_mode, facts.st_size, facts.st_ctime_ns)
-            if len(found) > _MAX_ENTRIES:
-                raise ActivationError("running post-link scripts: they leave too many files")
-    return found
-
-
-def _unreadable(error: OSError) -> None:
-    raise ActivationError(
-        f"running post-link scripts: they leave a directory that cannot be read: {error.strerror}"
-    ) from error
-
-
-def _changed(prefix: Path, before: Mapping[str, tuple[int, ...]]) -> dict[str, Path | None]:
-    after = _survey(prefix)
-    changed: dict[str, Path | None] = dict.fromkeys(before.keys() - after.keys())
-    size = 0
-    for path, facts in after.items():
-        if before.get(path) == facts:
-            continue
-        if (fault := _fault(path, facts[1])) is not None:
-            raise ActivationError(
-                f"running post-link scripts: they leave {_printable(path)!r}, {fault}"
-            )
-        size += facts[2]
-        changed[path] = prefix / path
-    if size > _MAX_ADDED:
-        raise ActivationError(
-            f"running post-link scripts: they write {size} bytes, at most {_MAX_ADDED} are taken"
-        )
-    return _without_shadowed(changed, after)
-
-
-def _fault(path: str, mode: int) -> str | None:
-    """Why something cannot be in a layer, if that is so."""
-    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        return "which is neither a file nor a link"
-    if any("\ud800" <= each <= "\udfff" for each in path):
-        return "whose name is no UTF-8"
-    if any(part.startswith(_WHITEOUT) for part in path.split("/")):
-        return "a name that hides others in a layer"
-    return None
-
-
-def _without_shadowed(
-    changed: Mapping[str, Path | None], after: Mapping[str, tuple[int, ...]]
-) -> dict[str, Path | None]:
-    """Leave out whiteouts below what is a file or link by now: the layer's entry hides them."""
-    return {
-        path: place
-        for path, place in changed.items()
-        if place is not None or not any(above in after for above in _above(path))
-    }
-
-
-def _above(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
+    return [printable(" ".join(text.split()))] if text.strip() else []

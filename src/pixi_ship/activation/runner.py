@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from pixi_ship.activation.closure import closure
 from pixi_ship.activation.evaluation import EVALUATION_FORMAT, Stage, evaluate
+from pixi_ship.activation.roots import unpacked_base
 from pixi_ship.builder import PATHS, Builder
-from pixi_ship.cache import Cache, alone, replacing_directory
-from pixi_ship.errors import ActivationError, ImageError, SandboxError
+from pixi_ship.cache import replacing_directory
+from pixi_ship.errors import ActivationError, SandboxError
+from pixi_ship.layer.tar import MTIME
 from pixi_ship.layering import LAYER_FORMAT, package_key
 from pixi_ship.machine import Machine
 from pixi_ship.oci.stored import StoredImage
@@ -29,8 +33,9 @@ from pixi_ship.prefix.merge import Merge
 from pixi_ship.recipe.activation import NotRun, Ran, Script
 from pixi_ship.recipe.paths import APP
 from pixi_ship.redaction import redacted
-from pixi_ship.rootfs import lay_out, unpack_layers
+from pixi_ship.rootfs import lay_out
 from pixi_ship.sandbox.sandbox import Sandbox
+from pixi_ship.tree import Tree
 
 ACTIVATION = "activation"  # the kind of note in the cache that says what running a script told
 
@@ -38,6 +43,17 @@ _MAX_BASE = 4 << 30  # compressed bytes
 _MAX_ARCHIVES = 2 << 30  # bytes of what a script may look at, compressed
 _MAX_FILES = 32 << 30  # bytes of the same, unpacked
 TIMEOUT = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LinkResult:
+    """What post-link scripts made of the prefix, for those who look at it afterwards.
+
+    opened: gives the tree of what they changed, whiteouts with it, as long as its block lasts.
+    """
+
+    key: str
+    opened: Callable[[], AbstractContextManager[Tree]]
 
 
 class NotKnownYet(ActivationError):
@@ -49,7 +65,7 @@ class Workroom:
     """The base, unpacked, and prefixes that hold some of the packages; gone when closed.
 
     may_run: whether what no note tells may be found out. has_sh: of the base. keys: of the notes
-    that were wanted.
+    that were wanted. link_result: of post-link scripts that changed something.
     """
 
     builder: Builder
@@ -61,6 +77,7 @@ class Workroom:
     may_run: bool = True
     timeout: float = TIMEOUT
     keys: list[str] = field(default_factory=list)
+    link_result: LinkResult | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _prefixes: dict[tuple[int, ...], Path] = field(default_factory=dict)
 
@@ -91,7 +108,7 @@ class Workroom:
         """Where things are run, in the base's root filesystem."""
         if self.machine.sandbox is None:
             raise AssertionError("whoever asks has seen that there is one")
-        return replace(self.machine.sandbox, root=unpacked(self.base, self.builder.cache))
+        return replace(self.machine.sandbox, root=unpacked_base(self.base, self.builder.cache))
 
     def members(self, path: str | None) -> tuple[int, ...]:
         """The conda packages of which a file may see something, by index; all for None."""
@@ -136,16 +153,21 @@ class Workroom:
         ]
 
     def app(self, members: tuple[int, ...]) -> Path:
-        """A directory for ``/app`` that holds the prefix with these packages only."""
+        """A directory for ``/app``: the prefix with these packages, and what was linked."""
         if members not in self._prefixes:
-            self._prefixes[members] = self._stack.enter_context(self.fresh_app(members))
+            with ExitStack() as stack:
+                link = self.link_result
+                more = [stack.enter_context(link.opened())] if link else []
+                fresh = self.fresh_app(members, more)
+                self._prefixes[members] = self._stack.enter_context(fresh)
         return self._prefixes[members]
 
     @contextmanager
-    def fresh_app(self, members: tuple[int, ...]) -> Iterator[Path]:
-        """One that nobody else has."""
+    def fresh_app(self, members: tuple[int, ...], more: Sequence[Tree] = ()) -> Iterator[Path]:
+        """One that nobody else has, with these packages alone; more: trees laid over them."""
         with replacing_directory(self.builder.cache.root / "prefixes" / "activation") as root:
-            lay_out((self._tree(index) for index in members), root, limit=_MAX_FILES)
+            trees = (self._tree(index) for index in members)
+            lay_out(chain(trees, more), root, limit=_MAX_FILES)
             (root / self.builder.selection.prefix[1:]).mkdir(parents=True, exist_ok=True)
             yield root / APP[1:]
 
@@ -168,31 +190,6 @@ class Workroom:
         )
 
 
-def unpacked(base: StoredImage, cache: Cache) -> Path:
-    """The root filesystem of a base, unpacked once for all builds on it."""
-    rows = [str(each.diff_id) for each in base.layers]
-    key = hashlib.sha256(json.dumps(["base", rows]).encode()).hexdigest()
-    target = cache.root / "roots" / f"base-{key}"
-    if not target.is_dir():
-        with alone(cache.root):
-            if not target.is_dir():
-                _unpack(base, target)
-    return target
-
-
-def _unpack(base: StoredImage, target: Path) -> None:
-    try:
-        with replacing_directory(target) as fresh:
-            unpack_layers(base.layers, fresh)
-            fresh.chmod(0o755)
-            fresh.rename(target)
-    except OSError as error:
-        raise ImageError(
-            f"unpacking the base {base.reference} to {target}: {error.strerror or error}",
-            hint="choose another place with --cache-dir, or say --no-sandbox",
-        ) from error
-
-
 class ScriptRunner:
     """Runs scripts of activation, or tells why not; a :data:`~...recipe.activation.Runner`."""
 
@@ -209,7 +206,9 @@ class ScriptRunner:
         members = room.members(script.path.removeprefix(prefix) if of_package else None)
         if (obstacle := room.too_much(members)) is not None:
             return NotRun(obstacle)
-        key = _key(script, variables, room.has_bash, room.identities(members))
+        seen = room.identities(members)
+        seen += ["post-link", room.link_result.key] if room.link_result else []
+        key = _key(script, variables, room.has_bash, seen)
         room.keys.append(key)
         if (known := _from_note(room.builder.cache.note(ACTIVATION, key))) is not None:
             return known
@@ -219,6 +218,12 @@ class ScriptRunner:
             found = self._run(script, variables, members, of_package=of_package)
         except SandboxError as error:
             return NotRun(str(error))
+        except OSError as error:
+            raise ActivationError(
+                f"running {script.name}: {error.strerror or error}",
+                hint="see that the cache and the directory for temporary files have room, or say "
+                "--no-sandbox",
+            ) from error
         if isinstance(found, Ran):
             room.builder.cache.write_note(ACTIVATION, key, _to_note(found))
         return found
@@ -236,7 +241,12 @@ class ScriptRunner:
         root = sandbox.root or Path("/")
         app = room.app(members)
         stage = Stage(
-            sandbox=sandbox, root=root, app=app, shell=room.shell(root), timeout=room.timeout
+            sandbox=sandbox,
+            root=root,
+            app=app,
+            prefix=room.builder.selection.prefix,
+            shell=room.shell(root),
+            timeout=room.timeout,
         )
         place = app / script.path.removeprefix(f"{APP}/")
         with tempfile.TemporaryDirectory(prefix="pixi-ship-activation-") as scratch:
@@ -244,6 +254,8 @@ class ScriptRunner:
                 return evaluate(script, variables, stage, Path(scratch))
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(script.text.encode("utf-8", "surrogateescape"))
+            for each in (place, *place.relative_to(app).parents):
+                os.utime(app / each, (MTIME, MTIME))
             try:
                 return evaluate(script, variables, stage, Path(scratch))
             finally:

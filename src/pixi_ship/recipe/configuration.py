@@ -9,7 +9,14 @@ from pixi_ship.platform import Platform
 from pixi_ship.recipe.activation import Activation, Script
 from pixi_ship.recipe.environment import activation_base, image_env
 from pixi_ship.recipe.paths import APP, ENTRYPOINT
-from pixi_ship.recipe.scripts import Shell, charliecloud_environment, entrypoint, hook
+from pixi_ship.recipe.scripts import (
+    LOGIN,
+    PLAIN,
+    Shell,
+    charliecloud_environment,
+    entrypoint,
+    hook,
+)
 from pixi_ship.tree import Directory, Entry, File
 
 # As Pixi writes them beside an environment (.pixi/.gitignore, .pixi/.condapackageignore).
@@ -85,8 +92,8 @@ class ConfigurationTree:
             "app/.pixi/.gitignore": _GITIGNORE,
             "app/.pixi/.condapackageignore": _CONDAPACKAGEIGNORE,
             ENTRYPOINT[1:]: entrypoint(*script),
-            "etc/profile.d/zz-pixi-ship.sh": hook(*script),
-            ".singularity.d/env/91-pixi-ship.sh": hook(*script),
+            "etc/profile.d/zz-pixi-ship.sh": hook(*script, LOGIN),
+            ".singularity.d/env/91-pixi-ship.sh": hook(*script, PLAIN),
             "ch/environment": charliecloud_environment(recipe.env()),
             f"{recipe.prefix[1:]}/conda-meta/history": b"",
         }

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixi_ship.cache import Cache, alone, replacing_directory
+from pixi_ship.activation.roots import kept_root
+from pixi_ship.cache import Cache
 from pixi_ship.convert import image_digest, sif_of
 from pixi_ship.digest import Digest
-from pixi_ship.errors import ImageError, UsageError
+from pixi_ship.errors import UsageError
 from pixi_ship.machine import Machine
 from pixi_ship.oci.image import Image
 from pixi_ship.oci.reference import Reference, Transport
@@ -205,29 +206,17 @@ def _as_root(opened: Opened, found: FoundRuntime, at: Workbench) -> _Ready:
             sif = open_sif(Reference(Transport.SIF, str(path)), at.registries.sif)
         else:
             digest = _digest_of_file(sif, sif.path, at.cache)
-    target = at.cache.root / "roots" / f"sha256-{digest.hex}"
-    if not target.is_dir():
-        with alone(at.cache.root):
-            if not target.is_dir():
-                _unpack(opened.image, sif, target, at)
+
+    def fill(root: Path) -> None:
+        if sif is None:
+            unpack_layers(opened.image.layers, root)
+        else:
+            with sif.root() as squashfs:
+                unpack_squashfs(squashfs.entries(), root)
+
+    name, reference = f"sha256-{digest.hex}", opened.image.reference
+    target = kept_root(at.cache, name, fill, reference=reference, hint="another --runtime")
     return _Ready(str(target))
-
-
-def _unpack(image: StoredImage, sif: StoredSif | None, target: Path, at: Workbench) -> None:
-    try:
-        with replacing_directory(target) as fresh:
-            if sif is None:
-                unpack_layers(image.layers, fresh)
-            else:
-                with sif.root() as root:
-                    unpack_squashfs(root.entries(), fresh)
-            fresh.chmod(0o755)
-            fresh.rename(target)
-    except OSError as error:
-        raise ImageError(
-            f"unpacking {image.reference} to {target}: {error.strerror or error}",
-            hint="choose another place with --cache-dir, or another --runtime",
-        ) from error
 
 
 def _digest_of_file(sif: StoredSif, path: Path, cache: Cache) -> Digest:
