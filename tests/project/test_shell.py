@@ -72,7 +72,11 @@ WRITTEN = [
     ('a "$X"y "$Xz"', 'a "$X"y "$Xz"'),
     ("a $(b $(c)) `d`", "a $(b $(c)) $(d)"),
     ('a "x $(b "c d") y"', "a \"x $(b 'c d') y\""),
-    ("a *.py 'b c'*.[ch] [!a]?", "a *.py 'b c'*.[ch] [!a]?"),
+    ("a * b/* [!0-9]? x/*/y", "a * b/* [!0-9]? x/*/y"),
+    ("[ -f x ]", "[ -f x ']'"),
+    ("a $( (b; c) | d )", "a $( (b; c) | d)"),
+    ('a "$( (b) )"', 'a "$( (b))"'),
+    ("( (a; b) | c )", "( (a; b) | c)"),
     ('a ~ ~/x "~/y z"', 'a "$HOME" "$HOME"/x "$HOME/y z"'),
     ("'{' a; time b", None),
     ("'{' a", "'{' a"),
@@ -106,6 +110,15 @@ REFUSED = [
     ("a {b,c}", "{a,b}"),
     ("a {1..3}", "{a,b}"),
     ("cat **/*.py", "'**'"),
+    ("cat *.py", "'*.py' is a pattern"),
+    ("cat b'c'*", "'b…*' is a pattern"),
+    ("cat $X*", "'…*' is a pattern"),
+    ("cat '*'*", "a part of which is quoted"),
+    ("cat [^0]*", "'[^0]*' is a pattern"),
+    ("cat [0-9a]", "is a pattern"),
+    ("cat [[:digit:]]*", "is a pattern"),
+    ("cat *[", "is a pattern"),
+    ("pip install .[dev]", "'.[dev]' is a pattern"),
     ("if true; then a; fi", "has no 'if'"),
     ("for x in a; do b; done", "has no 'for'"),
     ("!a", "history"),
@@ -150,6 +163,31 @@ def test_refused(command: str, want: str) -> None:
     with pytest.raises(Inexpressible) as caught:
         check(parse(command))
     assert want in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("command", "want"),
+    [
+        ("echo $( (echo 1; echo 2) | cat )", "1 2\n"),
+        ("( (echo 1; exit 3) || echo $? )", "1\n3\n"),
+        ("echo *", "A B.C\n"),
+        ("echo ?", "A\n"),
+        ("echo [0-9]* '*'", "[0-9]* *\n"),
+    ],
+)
+def test_what_is_written_does_the_same_in_every_shell(
+    tmp_path: Path, command: str, want: str
+) -> None:
+    for name in ("A", "B.C", ".hidden"):
+        (tmp_path / name).touch()
+    script = parse(command)
+    check(script)
+    for shell in SHELLS:
+        words = [shell, "sh"] if shell.endswith("busybox") else [shell]
+        ran = subprocess.run(
+            [*words, "-c", posix(script)], capture_output=True, check=False, cwd=tmp_path, text=True
+        )
+        assert (ran.stdout, ran.stderr) == (want, ""), shell
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)

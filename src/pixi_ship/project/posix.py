@@ -44,7 +44,9 @@ _RESERVED = frozenset(
     }
 )
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-_PATTERN_PIECE = re.compile(r"[*?\[\]!^]|[^*?\[\]!^]+")
+# Pieces of a pattern that every shell and Pixi's read alike; letters are not among them.
+_PATTERN_PIECE = re.compile(r"\*|\?|\[!?[0-9](?:-?[0-9])*\]|[^*?\[\]]+")
+_PATTERN_HINT = "quote what is no pattern, and let sh expand what is one: sh -c 'wc -l *.txt'"
 _ERREXIT = ({"-e"}, {"+e"}, {"-o", "errexit"}, {"+o", "errexit"})
 
 
@@ -62,8 +64,7 @@ def check(script: Script) -> None:
         if name == "echo":
             _check_echo(command)
         for word in command.words:
-            if any(isinstance(part, Text) and "**" in part.text for part in word.parts):
-                raise _failure("it uses '**', which sh does not expand", "name the files by find")
+            _check_pattern(word)
             if _names(word, "INIT_CWD"):
                 raise _failure("it uses $INIT_CWD, where 'pixi run' was called")
     if ends_on_error and any(
@@ -93,6 +94,11 @@ def exec_words(script: Script) -> tuple[str, ...] | None:
 def posix(script: Script) -> str:
     """The script as one line for ``sh -c``."""
     return "; ".join(_sequence(sequence) for sequence in script.sequences)
+
+
+def subshell(lines: str) -> str:
+    """``(…)`` around lines; ``((`` would be arithmetic, in ``bash`` and after ``$``."""
+    return f"( {lines})" if lines.startswith("(") else f"({lines})"
 
 
 def assignment(name: str, word: Word) -> str:
@@ -131,6 +137,47 @@ def _check_echo(command: Simple) -> None:
             )
 
 
+def _check_pattern(word: Word) -> None:
+    """Pixi's shell matches names whatever their case, and knows neither ``[^…]`` nor classes.
+
+    Spec: ``evaluate_word_parts`` in ``execute.rs`` of deno_task_shell 0.33, and the crate
+    ``glob``; there too a pattern that matches nothing stays as it is.
+    """
+    if not word.is_pattern or word.parts == (Text("["),):
+        return
+    if any(isinstance(part, Text) and "**" in part.text for part in word.parts):
+        raise _failure("it uses '**', which sh does not expand", "name the files by find")
+    shown = "".join(part.text if isinstance(part, Text) else "…" for part in word.parts)
+    if any(
+        isinstance(part, Quoted) and set("".join(_texts(part))) & set("*?[]") for part in word.parts
+    ):
+        raise _failure(f"{shown!r} is a pattern, a part of which is quoted", _PATTERN_HINT)
+    if not _is_plain_pattern(word):
+        raise _failure(
+            f"{shown!r} is a pattern, which Pixi's shell matches otherwise than sh", _PATTERN_HINT
+        )
+
+
+def _is_plain_pattern(word: Word) -> bool:
+    """Whether case plays no part in it: no letters beside what is to be matched."""
+    steps: list[list[str]] = [[]]  # the names between the slashes, by their pieces
+    for part in word.parts:
+        if not isinstance(part, Text):
+            steps[-1].append("a")  # it may become anything
+            continue
+        if "".join(_PATTERN_PIECE.findall(part.text)) != part.text:
+            return False
+        for piece in _PATTERN_PIECE.findall(part.text):
+            first, *others = piece.split("/")
+            steps[-1].append(first)
+            steps += [[each] for each in others]
+    return not any(
+        any(set(piece) & set("*?[") for piece in step)
+        and any(each.isalpha() for piece in step for each in piece)
+        for step in steps
+    )
+
+
 def _texts(part: Part) -> list[str]:
     if isinstance(part, Quoted):
         return [each.text for each in part.parts if isinstance(each, Text)]
@@ -165,7 +212,7 @@ def _sequence(sequence: Sequence) -> str:
 
 def _command(command: Command) -> str:
     if isinstance(command, Subshell):
-        return f"({posix(command.script)})" + _redirect(command.redirect)
+        return subshell(posix(command.script)) + _redirect(command.redirect)
     pieces = [assignment(name, word) for name, word in command.assignments]
     for place, word in enumerate(command.words):
         text = _word(word)
@@ -211,16 +258,17 @@ def _expansion(part: Variable | Home | Substitution, following: str) -> str:
         case Home():
             return '"$HOME"'
         case Substitution(script):
-            return f"$({posix(script)})"
+            return f"${subshell(posix(script))}"
 
 
 def _unquoted(text: str) -> str:
     """Text outside quotes: what makes it a pattern stays bare, the rest is one word."""
     if not set(text) & set("*?["):
         return quoted(text)
+    if text == "[":  # the program
+        return text
     return "".join(
-        piece if len(piece) == 1 and piece in "*?[]!^" else quoted(piece)
-        for piece in _PATTERN_PIECE.findall(text)
+        piece if piece[0] in "*?[" else quoted(piece) for piece in _PATTERN_PIECE.findall(text)
     )
 
 

@@ -24,6 +24,7 @@ from pixi_ship.project.posix import (
     exec_words,
     posix,
     quoted,
+    subshell,
 )
 from pixi_ship.project.shell import (
     Quoted,
@@ -227,7 +228,6 @@ def _step(
     # As Pixi does, which quotes no quote.
     line += "".join(f" '{word}'" for word in extra)
     script = parse(line)
-    check(script)
     for command in simple_commands(script):
         if command.words and command.words[0].literal in ("pixi", "pixi.exe"):
             raise Inexpressible(
@@ -235,6 +235,7 @@ def _step(
                 f"{name!r} calls pixi itself",
                 "name the command that pixi would run: the image is one environment, active",
             )
+    check(script)
     variables = tuple((key, parse_value(render(value, context))) for key, value in task.variables)
     for key, word in variables:
         _check_variable(key, word)
@@ -310,7 +311,7 @@ def _grouped(step: _Step, begin: str) -> str:
     words = exec_words(step.script)
     if words and not step.variables and step.directory == APP:
         return begin + command_line(words)
-    return f"({'; '.join((*_enter(step), *_lines(step)))})"
+    return subshell("; ".join((*_enter(step), *_lines(step))))
 
 
 def _enter(step: _Step) -> Iterator[str]:

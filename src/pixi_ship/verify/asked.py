@@ -11,7 +11,13 @@ from pathlib import Path
 from pixi_ship.assembly import EVALUATED, OPTIONS_LABEL
 from pixi_ship.base_lock import read_base_lock
 from pixi_ship.digest import Digest
-from pixi_ship.errors import ImageError, LockError, RequirementError, UsageError
+from pixi_ship.errors import (
+    ImageError,
+    LockError,
+    ProjectError,
+    RequirementError,
+    UsageError,
+)
 from pixi_ship.machine import Machine
 from pixi_ship.oci.reference import SCRATCH, Reference, parse_reference
 from pixi_ship.oci.stored import StoredImage
@@ -21,6 +27,7 @@ from pixi_ship.workspace import Workspace
 
 _BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
+_SHOWN = 100  # characters of what a label says
 _CUDA = re.compile(r"\d+(\.\d+)*\Z", re.ASCII)
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 
@@ -112,23 +119,39 @@ def selected(
     """
     try:
         return select(workspace, built, built.platforms[0], machine)
-    except (LockError, RequirementError, UsageError) as error:
-        said = [
-            f"{name} {value!r}"
-            for name, value, without in (
-                ("environment", built.environment, options.environment),
-                ("platform", built.platforms[0], options.platforms[0]),
-                ("CUDA", built.cuda, options.cuda),
-            )
-            if value is not None and value != without
-        ]
+    except (LockError, ProjectError, RequirementError, UsageError) as error:
+        said = _said(built, options, image)
         if not said:
             raise
         raise ImageError(
             f"reading the labels of {image.reference}: {error}",
-            hint=f"they say {', '.join(said)}: insist on others with --environment, --platform "
-            "or --cuda",
+            hint=f"they say {', '.join(said)}: insist on others with --environment, --platform or "
+            "--cuda, on other files with --include; or verify where the image was built from",
         ) from error
+
+
+def _said(built: Options, options: Options, image: StoredImage) -> list[str]:
+    """What only the labels say, each with the label's name."""
+    is_label_s = built.includes == _includes(recorded_options(image))
+    includes = [str(each) for each in built.includes] if is_label_s else []
+    rows: tuple[tuple[str, object, object], ...] = (
+        ("pixi-ship.environment", built.environment, options.environment),
+        ("pixi-ship.platform", built.platforms[0], options.platforms[0]),
+        ("pixi-ship.cuda", built.cuda, options.cuda),
+        (f"include of {OPTIONS_LABEL}", includes, [str(each) for each in options.includes]),
+        (f"task of {OPTIONS_LABEL}", list(built.task), list(options.task)),
+    )
+    return [
+        f"{label} {_short(value)}"
+        for label, value, without in rows
+        if value not in (None, []) and value != without
+    ]
+
+
+def _short(value: object) -> str:
+    """A label's value on one line: whoever made the image chose its length."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _base(asked: Reference | None, image: StoredImage, root: Path) -> Reference:
