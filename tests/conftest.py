@@ -78,7 +78,7 @@ def channel_data() -> TestData:
 def large_channel_data(channel_data: TestData) -> TestData:
     """The same with `torch`, `scipy` and `pandas` as big conda packages; minutes to build."""
     root = channel_data.root
-    return TestData(ensure(root.with_name(root.name + "-large"), large=True))
+    return TestData(ensure(root.with_name(root.name + "-large"), beyond=True))
 
 
 @pytest.fixture(scope="session")

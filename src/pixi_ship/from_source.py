@@ -16,10 +16,13 @@ from pixi_ship.machine import Machine
 from pixi_ship.progress import SILENCE, Progress
 from pixi_ship.requirement import Requirement
 from pixi_ship.selection import Options, Selection
+from pixi_ship.source.output import printable
 from pixi_ship.source.wheels import BuildFacts, build_facts, built_wheel, known_wheel
 from pixi_ship.source.workshop import Workshop
 
 _OF_GLIBC = re.compile(r"(lib(c|m|dl|rt|util|pthread|resolv)|ld-linux.*)\.so\.\d+\Z")
+
+_SHOWN = 5  # files, in a warning
 
 
 def with_known_wheels(
@@ -102,7 +105,7 @@ def _with(
     environment = selection.environment
     pairs = list(zip(environment.sources, wheels, strict=True))
     built = tuple(wheel for _, wheel in pairs if wheel is not None)
-    facts = [(wheel, build_facts(wheel, workshop)) for wheel in built]
+    facts = [(wheel, build_facts(wheel, workshop.cache)) for wheel in built]
     return replace(
         selection,
         environment=replace(
@@ -125,12 +128,23 @@ def _with(
 def _notes(wheel: PypiPackage, facts: BuildFacts) -> Iterator[str]:
     if facts.left:
         yield f"{wheel.name}: its build left {', '.join(facts.left)} in its home, which is dropped"
-    wanted = [each for each in facts.libraries if not _OF_GLIBC.match(each)]
+    if facts.naming:
+        yield (
+            f"{wheel.name}: the directory it was built in is named in {_some(facts.naming)}; it is "
+            "another for each build, and nowhere in the image: build in a sandbox, without "
+            "--no-sandbox, where it is the same for all"
+        )
+    wanted = [printable(each) for each in facts.libraries if not _OF_GLIBC.match(each)]
     if wanted:
         yield (
             f"{wheel.name}: its wheel links to {', '.join(wanted)}, which the environment or the "
             "base has to bring"
         )
+
+
+def _some(paths: tuple[str, ...]) -> str:
+    shown = ", ".join(repr(each) for each in paths[:_SHOWN])
+    return shown if len(paths) <= _SHOWN else f"{shown} and {len(paths) - _SHOWN} more files"
 
 
 def _refuse_not_isolated(selection: Selection) -> None:

@@ -21,7 +21,7 @@ FEW: tuple[str, ...] = (
     "jinja2",
 )
 FEW += ("markupsafe", "packaging", "pygments", "python-dateutil", "pyyaml", "requests", "six")
-FEW += ("tqdm", "typing-extensions")
+FEW += ("tqdm", "typing-extensions", "urllib3")
 """With python, greet, native and activ: twenty. `import requests, yaml` works with these."""
 
 ARRAYS = ("numpy", "pandas", "python-dateutil", "scipy", "six")

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pixi_ship.cli.display import warnings
 from pixi_ship.errors import CannotBuild, PackageError, PixiShipError, RequirementError, UsageError
 from pixi_ship.injection import InjectionError
 
@@ -192,6 +195,7 @@ def with_python(site: Site) -> Site:
 
 def test_a_wheel_takes_the_place_of_a_source_and_stands_last(with_python: Site) -> None:
     site = with_python
+    site.archive(tool("8.1", name="click"))
     other = raw_wheel(site.root / "wheels", {"zebra.py": b"Z = 1\n"}, "zebra-1.0-py3-none-any.whl")
     site.pypi(str(other), "zebra", version="1.0")
     site.pypi("./trinket", "trinket", version="1.0")
@@ -253,6 +257,87 @@ def test_a_wheel_asks_for_the_c_library_of_its_tag(tmp_path: Path) -> None:
     name = "thing-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
     selection = site.inject(raw_wheel(tmp_path / "built", {"thing.py": b""}, name))
     assert [each.spec for each in selection.glibc_requirements] == [">=2.17"]
+
+
+def requiring(site: Site, *rows: str) -> Path:
+    """A wheel with these lines in its METADATA."""
+    wheel = raw_wheel(site.root / "plain", {"thing.py": b""})
+    target = site.root / "built" / wheel.name
+    target.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(target, "w") as new:
+        for info in old.infolist():
+            more = "".join(f"{row}\n" for row in rows) if info.filename.endswith("METADATA") else ""
+            new.writestr(info, old.read(info) + more.encode())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (["Requires-Python: >=3.11"], None),
+        (["Requires-Python: >=3.12"], "requires Python >=3.12, the lock has 3.11.9"),
+        (["Requires-Python: >=3.11.10"], "requires Python >=3.11.10, the lock has 3.11.9"),
+        (["Requires-Python: nonsense"], None),
+        (["Requires-Dist: Zebra_Crossing >=1"], None),
+        (["Requires-Dist: zebra-crossing >=2"], "'zebra-crossing>=2', the environment has 1.0"),
+        (["Requires-Dist: solver ==1.*"], None),
+        (["Requires-Dist: solver <1"], "requires 'solver<1', the environment has 1.0"),
+        (["Requires-Dist: py-solver ==1.0"], None),
+        (["Requires-Dist: tool"], "requires 'tool', which the environment does not hold"),
+        (["Requires-Dist: unknown"], "requires 'unknown', which the environment does not hold"),
+        (["Requires-Dist: unknown; sys_platform == 'win32'"], None),
+        (["Requires-Dist: unknown; extra == 'more'"], None),
+        (["Requires-Dist: unknown; python_full_version < '3.11.9'"], None),
+        (["Requires-Dist: unknown; platform_machine == 'x86_64'"], "requires 'unknown; "),
+        (["Requires-Dist: not a requirement @@"], None),
+        (["Requires-Dist: grown >=2"], None),
+        (["Requires-Dist: known >=2"], "requires 'known>=2', the environment has 1.5"),
+    ],
+)  # fmt: skip
+def test_what_a_wheel_requires_must_be_there(
+    tmp_path: Path, rows: list[str], reason: str | None
+) -> None:
+    site = Site(tmp_path, 7)
+    site.archive(PYTHON)
+    site.archive(tool(), purls=[])
+    site.archive(solver(), purls=["pkg:pypi/solver", "pkg:pypi/py-solver?source=mapping"])
+    zebra = raw_wheel(tmp_path / "wheels", {}, "zebra_crossing-1.0-py3-none-any.whl")
+    site.pypi(str(zebra), "zebra-crossing", version="1.0")
+    site.pypi("./grown", "grown")
+    site.pypi("./known", "known", version="1.5")
+    wheel = requiring(site, *rows)
+    if reason is None:
+        assert not [each for each in site.inject(wheel).notes if "requires" in each]
+    else:
+        assert reason in str(refusal(site, wheel))
+
+
+def test_a_name_that_a_conda_package_may_have_is_a_doubt(tmp_path: Path) -> None:
+    """Without ``purls`` nothing says that the conda package pytorch is torch."""
+    site = Site(tmp_path, 7)
+    site.archive(PYTHON)
+    selection = site.inject(requiring(site, "Requires-Dist: torch"))
+    (note,) = (each for each in selection.notes if "requires" in each)
+    assert note.endswith("requires 'torch', which the environment does not hold")
+
+
+def test_a_wheel_in_place_of_a_source_asks_for_the_c_library_too(tmp_path: Path) -> None:
+    site = Site(tmp_path, 7)
+    site.archive(PYTHON)
+    site.pypi("./thing", "thing")
+    name = "thing-1.0-cp311-cp311-manylinux_2_28_x86_64.whl"
+    selection = site.inject(raw_wheel(tmp_path / "built", {"thing.py": b""}, name))
+    assert [each.spec for each in selection.glibc_requirements] == [">=2.28"]
+
+
+def test_a_given_wheel_is_not_said_to_be_built_here(tmp_path: Path) -> None:
+    site = Site(tmp_path, 7)
+    site.archive(PYTHON)
+    site.pypi("./thing", "thing")
+    found = warnings(site.inject(raw_wheel(tmp_path / "built", {"thing.py": b""})), None)
+    assert [each for each in found if "thing" in each] == [
+        "thing-1.0-py3-none-any.whl: it was given here, and is not the lock's archive"
+    ]
 
 
 # What is refused
@@ -390,3 +475,57 @@ def test_a_wheel_that_names_another_project_is_refused(tmp_path: Path) -> None:
     site.archive(PYTHON)
     wheel = raw_wheel(tmp_path / "built", {"a.py": b""}, "another-1.0-py3-none-any.whl")
     assert "its METADATA names 'thing'" in str(refusal(site, wheel))
+
+
+def with_metadata(path: Path, change: Callable[[bytearray, int, int], None]) -> Path:
+    """Change a wheel where its METADATA stands: in the member's head, in the directory's row."""
+    data = bytearray(path.read_bytes())
+    name = b"thing-1.0.dist-info/METADATA"
+    change(data, data.index(name) - 30, data.rindex(name) - 46)
+    path.write_bytes(data)
+    return path
+
+
+def encrypt(data: bytearray, head: int, row: int) -> None:
+    data[head + 6] |= 1
+    data[row + 8] |= 1
+
+
+def spoil_the_contents(data: bytearray, head: int, row: int) -> None:
+    start = head + 30 + len("thing-1.0.dist-info/METADATA")
+    data[start + 9 : start + 27] = b"\xff" * 18  # an LZMA member begins with 9 bytes of settings
+
+
+def claim_lzma(data: bytearray, head: int, row: int) -> None:
+    data[head + 8] = data[row + 10] = zipfile.ZIP_LZMA
+
+
+def begin_before_the_file(data: bytearray, head: int, row: int) -> None:
+    data[row + 42 : row + 46] = b"\xff\xff\xff\x7f"
+
+
+def spoil_the_name(data: bytearray, head: int, row: int) -> None:
+    data[row + 9] |= 8  # UTF-8
+    data[row + 46] = 0xFF
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    ("compression", "change"),
+    [
+        (zipfile.ZIP_DEFLATED, encrypt),
+        (zipfile.ZIP_DEFLATED, spoil_the_contents),
+        (zipfile.ZIP_LZMA, spoil_the_contents),
+        (zipfile.ZIP_BZIP2, spoil_the_contents),
+        (zipfile.ZIP_STORED, claim_lzma),
+        (zipfile.ZIP_STORED, begin_before_the_file),
+        (zipfile.ZIP_STORED, spoil_the_name),
+    ],
+)
+def test_a_wheel_whose_members_cannot_be_read(
+    tmp_path: Path, compression: int, change: Callable[[bytearray, int, int], None]
+) -> None:
+    site = Site(tmp_path)
+    site.archive(PYTHON)
+    wheel = raw_wheel(tmp_path / "built", {"thing.py": b""}, compression=compression)
+    assert "damaged" in str(refusal(site, with_metadata(wheel, change)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -105,3 +106,17 @@ def workshop_at(root: Path, cache_root: Path, variables: dict[str, str]) -> Work
 def unconfined(workshop: Workshop) -> Workshop:
     """The same as --no-sandbox has it."""
     return replace(workshop, sandbox=None, unconfined=True)
+
+
+def wheel_of(folder: Path, name: str, *requires: str, version: str = "1", text: str = "") -> Path:
+    """A wheel with one module; what it requires are lines of PEP 508."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info, path = f"{name}-{version}.dist-info", folder / f"{name}-{version}-py3-none-any.whl"
+    rows = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    said = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{rows}"
+    kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files = {f"{name}.py": text, f"{info}/METADATA": said, f"{info}/WHEEL": kind}
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member, content in {**files, f"{info}/RECORD": ""}.items():
+            wheel.writestr(member, content)
+    return path

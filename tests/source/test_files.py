@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from pixi_ship.source.files import copy_files, digest_of, project_files
 from pixi_ship.source.wheels import Workshop, built_wheel, known_wheel
 
 from ..channel.tools import run
-from .projects import HATCHED, directory, git, repository, write
+from ..tiny import Tiny, ship
+from .projects import HATCHED, add, directory, git, repository, write
 
 
 def paths(project: Path, workspace: Path | None = None) -> list[str]:
@@ -144,3 +146,38 @@ def test_a_commit_that_ignored_files_do_not_reach(tmp_path: Path) -> None:
     write(tmp_path, {"a.so": "compiled in place"})
     assert digest_of(project_files(tmp_path, tmp_path)) == before
     assert "a.so" in run("ls", tmp_path)
+
+
+def test_images_and_caches_in_the_project_are_no_part_of_it(tmp_path: Path) -> None:
+    """A workspace that is its own path dependency would be another source after each build."""
+    tiny = Tiny(tmp_path)
+    tiny.lock(tiny.good())
+    write(tiny.work, {"a.py": "", "data/manifest.json": "[" * 2000, "oci-layout/a.py": ""})
+    with tarfile.open(tiny.work / "data" / "some.tar", "w") as tar:
+        add(tar, "manifest.json", b"{}" * 1000)
+    (tiny.work / "data" / "index.json").write_text("{}")
+    (tiny.work / "data" / "oci-layout").write_text("{}")
+    before = project_files(tiny.work, tiny.work)
+    (tiny.work / "out").mkdir()
+    places = (
+        "oci:{}/layout:t",
+        "oci-archive:{}/o.tar:t",
+        "docker-archive:{}/d.tar:t",
+        "sif:{}/a.sif",
+    )
+    for place in places:
+        words: list[str | Path] = [
+            "build",
+            "-w",
+            tiny.work,
+            "--base",
+            "scratch",
+            "--cache-dir",
+            tiny.work / "cache",
+        ]
+        ran = ship(*words, "--to", place.format(tiny.work / "out"))
+        assert ran.status == 0, ran.err
+    assert len(list((tiny.work / "out").iterdir())) == len(places)
+    assert (tiny.work / "cache" / "archives").is_dir()
+    assert project_files(tiny.work, tiny.work) == before
+    assert {"data/some.tar", "data/oci-layout", "oci-layout/a.py"} <= {each.path for each in before}

@@ -194,3 +194,20 @@ def test_a_project_at_the_root_and_none_at_all(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(SourceError, match=r"neither a pyproject\.toml nor a setup\.py"):
         unpack(tmp_path / "none.tar", "none.tar", tmp_path / "other")
+
+
+@pytest.mark.hostile
+def test_copies_for_hard_links_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand links to one file are a thousand files where they are unpacked."""
+    monkeypatch.setattr(module, "_MIN_LIMIT", 10 << 20)
+    monkeypatch.setattr(module, "_MAX_LIMIT", 10 << 20)
+    into = tmp_path / "into"
+    into.mkdir()
+    links = [link(f"p-1/{number}", "p-1/f", tarfile.LNKTYPE) for number in range(1000)]
+    path = tarred(tmp_path / "p-1.tar.gz", then(file("p-1/f", bytes(1 << 20)), *links))
+    with pytest.raises(SourceError, match="a decompression bomb"):
+        unpack(path, "p-1.tar.gz", into)
+    assert sum(each.stat().st_size for each in into.rglob("*") if each.is_file()) <= 10 << 20
+    few = tarred(tmp_path / "few.tar.gz", then(file("p-1/f", bytes(1 << 20)), *links[:5]))
+    (tmp_path / "few").mkdir()
+    assert unpack(few, "few.tar.gz", tmp_path / "few").name == "p-1"

@@ -80,7 +80,7 @@ return make(wheel_directory, data=" ".join(written))
     assert content(workshop, wheel).split() == ["/home/user", "/tmp", "/build/source"]
     for place in ("/etc", "/usr", "/", "/tmp", str(project), str(Path.home())):
         assert not Path(place, "planted-by-a-build").exists()
-    assert build_facts(wheel, workshop).left == ("~/planted-by-a-build",)
+    assert build_facts(wheel, workshop.cache).left == ("~/planted-by-a-build",)
 
 
 @pytest.fixture
@@ -216,10 +216,48 @@ sys.exit(1)
         ("os.chmod('/build/source', 0)\nos.mkdir('/tmp/x', 0)\nsys.exit(1)", "failed"),
         ("raise RuntimeError('broken')", "RuntimeError: broken"),
         ("os.kill(os.getpid(), 9)", "failed with status"),
+        ("return 'a\\0b.whl'", "it cannot build_wheel"),
+        ("return '\\ud800.whl'", "it cannot build_wheel"),
+        ("return make(wheel_directory) and 'x' * 5000", "no file of its own"),
+        ("return make(wheel_directory, file_name=os.fsdecode(b'\\xff.whl'))", "its name is"),
+        ("print('bwrap: No permissions to create new namespace')\nsys.exit(1)", "No permissions"),
     ],
 )  # fmt: skip
 def test_what_is_not_the_wheel_is_refused(workshop: Workshop, code: str, match: str) -> None:
     refused(workshop, code, match)
+
+
+MEMBER = """
+file_name = make(wheel_directory, files={{"x.bin": "x" * 100}})
+path = os.path.join(wheel_directory, file_name)
+with open(path, "rb") as file:
+    data = bytearray(file.read())
+at = data.index(b"x.bin") - 30
+central = data.rindex(b"x.bin") - 46
+{change}
+with open(path, "wb") as file:
+    file.write(data)
+return file_name
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ("data[at + 6] |= 1; data[central + 8] |= 1", "encrypted"),
+        ("data[at + 8] = data[central + 10] = 14", "the wheel is damaged"),  # LZMA
+        ("data[at + 8] = data[central + 10] = 12", "the wheel is damaged"),  # bzip2
+        ("data[at + 8] = data[central + 10] = 99", "compression method"),
+        ("data[central + 42:central + 46] = b'\\xff' * 4", "damaged"),
+        (
+            "data[at + 8] = data[central + 10] = 14\n"
+            "data[at + 35:at + 44] = b'\\t\\4\\5\\0]\\0\\0\\1\\0'",
+            "Corrupt input data",
+        ),
+    ],
+)
+def test_members_that_cannot_be_read(workshop: Workshop, change: str, match: str) -> None:
+    refused(workshop, MEMBER.format(change=change), match)
 
 
 ANSWER = """
@@ -256,8 +294,13 @@ def test_an_answer_that_is_none(workshop: Workshop, spoil: str) -> None:
         ('requires = []\nbuild-backend = "b"\nbackend-path = ["/etc"]', "relative"),
         ('requires = ["--index-url=http://127.0.0.1"]', "is no requirement"),
         ('requires = ["x\\n--pre"]', "is no requirement"),
-        ('requires = ["x @ file:///etc/passwd"]', "neither a package of an index"),
-        ('requires = ["x @ git+https://example.org/x"]', "neither a package of an index"),
+        ('requires = ["x @ file:///etc/passwd"]', "is no package of an index"),
+        ('requires = ["x @ git+https://example.org/x"]', "is no package of an index"),
+        (
+            'requires = ["x @ https://example.org/x-1-py3-none-any.whl"]',
+            "is no package of an index",
+        ),
+        ("requires = [\"x; extra == '\\u0000'\"]", "is no requirement"),
         ('requires = ["not-in-any-index"]', "not-in-any-index"),
         ("requires = 3", "array of strings"),
         ("", "requires"),
@@ -277,6 +320,80 @@ def test_a_manifest_that_is_a_link_is_not_followed(workshop: Workshop) -> None:
     (workshop.root / "flitted" / "pyproject.toml").symlink_to("real.toml")
     with pytest.raises(SourceError, match=r"pyproject\.toml that is a file"):
         built_wheel(source, workshop)
+
+
+@pytest.mark.parametrize(
+    ("swap", "match", "confined"),
+    [
+        ("os.mkfifo('pyproject.toml')", "pyproject.toml that is a file", True),
+        ("os.mkfifo('pyproject.toml')", "pyproject.toml that is a file", False),
+        ("os.mkdir('pyproject.toml')", "pyproject.toml that is a file", True),
+        ("os.symlink('/dev/zero', 'pyproject.toml')", "pyproject.toml that is a file", True),
+        (
+            "import shutil; shutil.rmtree(place); open(place, 'w').close()",
+            "it cannot build_wheel:\n.*Not a directory",
+            False,
+        ),
+    ],
+)
+def test_a_manifest_that_a_hook_swaps(
+    workshop: Workshop, swap: str, match: str, confined: bool
+) -> None:
+    """Each hook reads it again; a pipe in its place would be waited for."""
+    files = dict(hostile("return make(wheel_directory)"))
+    files["backend.py"] += f"""
+def get_requires_for_build_wheel(settings=None):
+    place = os.getcwd()
+    os.remove("pyproject.toml")
+    {swap}
+    return []
+"""
+    shop = workshop if confined else unconfined(workshop)
+    with pytest.raises(SourceError, match=match):
+        built_wheel(directory(workshop.root, "hostile", files), shop)
+
+
+def test_a_pipe_for_a_manifest_is_not_waited_for(workshop: Workshop) -> None:
+    source = directory(workshop.root, "flitted", {"flitted.py": FLITTED["flitted.py"]})
+    os.mkfifo(workshop.root / "flitted" / "pyproject.toml")
+    with pytest.raises(SourceError, match="flitted"):
+        built_wheel(source, workshop)
+
+
+def test_what_says_that_it_is_bwrap_gets_no_other_hint(workshop: Workshop) -> None:
+    """Whoever prints it would have the next build run with the caller's rights."""
+    error = refused(workshop, "print('bwrap: no namespaces')\nsys.exit(1)", "build_wheel failed")
+    assert "--no-sandbox" not in str(error.hint)
+
+
+def test_a_machine_without_namespaces_is_told_so(workshop: Workshop, tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: no namespaces here'\nexit 1\n")
+    broken.chmod(0o755)
+    assert workshop.sandbox is not None
+    source = directory(workshop.root, "flitted", FLITTED)
+    with pytest.raises(SandboxError, match="building flitted in a sandbox") as raised:
+        built_wheel(
+            source, replace(workshop, sandbox=replace(workshop.sandbox, program=str(broken)))
+        )
+    assert "--no-sandbox" in str(raised.value.hint)
+
+
+def test_a_home_that_goes_on_for_ever(workshop: Workshop) -> None:
+    code = """
+home = os.environ["HOME"]
+os.mkdir(home + "/" + os.fsdecode(b"a\\xff\\x1b[31m"))
+open(home + "/" + os.fsdecode(b"a\\xff\\x1b[31m/file"), "w").close()
+os.chdir(home)
+for _ in range(1500):
+    os.mkdir("deeper")
+    os.chdir("deeper")
+os.mkdir("closed", 0)
+return make(wheel_directory)
+"""
+    wheel = build(workshop, code)
+    assert build_facts(wheel, workshop.cache).left == ("~/a\ufffd\ufffd[31m/file",)
+    assert list((workshop.cache.root / "tmp").iterdir()) == []
 
 
 def test_what_it_requires_is_not_run_outside(workshop: Workshop, tmp_path: Path) -> None:
@@ -304,7 +421,7 @@ def test_what_it_requires_is_not_run_outside(workshop: Workshop, tmp_path: Path)
     wheel_built = built_wheel(
         directory(workshop.root, "hostile", files), replace(workshop, environment=variables)
     )
-    requires = build_facts(wheel_built, workshop).requires
+    requires = build_facts(wheel_built, workshop.cache).requires
     assert [each.split("-")[0] for each in requires] == ["flit_core", "planted"]
     assert not marker.exists()
 

@@ -50,7 +50,7 @@ def built_anew(source: PypiSource, workshop: Workshop) -> dict[str, bytes]:
     assert known_wheel(source, workshop) == wheel
     assert wheel.source == source
     assert wheel.location == source.location
-    assert build_facts(wheel, workshop).glibc is None
+    assert build_facts(wheel, workshop.cache).glibc is None
     return laid_out(wheel, workshop)
 
 
@@ -82,7 +82,7 @@ def test_a_source_distribution_without_pyproject(workshop: Workshop) -> None:
     assert f"{SITE}/legacy.py" in built_anew(source, workshop)
     wheel = known_wheel(source, workshop)
     assert wheel is not None
-    requires = build_facts(wheel, workshop).requires
+    requires = build_facts(wheel, workshop.cache).requires
     assert any(each.startswith("setuptools-") for each in requires)
 
 
@@ -152,10 +152,10 @@ def test_a_locked_version_is_what_the_repository_would_have_said(
 def test_a_c_extension(workshop: Workshop, tmp_path: Path) -> None:
     source = directory(workshop.root, "compiled", COMPILED)
     wheel = built_wheel(source, workshop)
-    glibc = build_facts(wheel, workshop).glibc
+    glibc = build_facts(wheel, workshop.cache).glibc
     assert glibc is not None
     assert glibc.startswith("2.")
-    assert "libc.so.6" in build_facts(wheel, workshop).libraries
+    assert "libc.so.6" in build_facts(wheel, workshop.cache).libraries
     ((path, data),) = [row for row in laid_out(wheel, workshop).items() if row[0].endswith(".so")]
     library = tmp_path / Path(path).name
     library.write_bytes(data)

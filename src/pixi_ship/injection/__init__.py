@@ -12,10 +12,10 @@ from pathlib import Path
 from pixi_ship.cache import Cache
 from pixi_ship.errors import UsageError
 from pixi_ship.injection.fit import InjectionError, check_fit
-from pixi_ship.injection.given import given_package
+from pixi_ship.injection.given import given_package, wheel_requires
 from pixi_ship.injection.installed import installed_packages
 from pixi_ship.injection.placing import placed
-from pixi_ship.lock.model import CondaPackage, LockedEnvironment, LockedPackage
+from pixi_ship.lock.model import CondaPackage, LockedEnvironment, LockedPackage, PypiPackage
 from pixi_ship.prefix.python import PythonInfo
 from pixi_ship.prefix.wheel_tags import glibc_of
 from pixi_ship.requirement import Requirement, check, lowest_version, requirements
@@ -43,6 +43,11 @@ def injected(
     """
     given = [given_package(path, cache, write=write) for path in archives]
     _check_distinct(given)
+    requires = {
+        package: wheel_requires(package, path, cache, write=write)
+        for path, package in zip(archives, given, strict=True)
+        if isinstance(package, PypiPackage)
+    }
     environment, notes = placed(selection.environment, given)
     if prefix is not None:
         found, more = installed_packages(environment, prefix, cache, given, write=write)
@@ -52,8 +57,8 @@ def injected(
     if not given:
         return replace(selection, notes=(*selection.notes, *notes))
     changed = _with(selection, environment, given, notes)
-    check_fit(changed.environment, given, changed.python)
-    return changed
+    doubts = check_fit(changed.environment, given, changed.python, requires)
+    return replace(changed, notes=(*changed.notes, *doubts))
 
 
 def _check_distinct(given: Sequence[LockedPackage]) -> None:
@@ -86,7 +91,7 @@ def _with(
     if cuda != selection.cuda_requirements and selection.cuda is not None:
         check(cuda, "__cuda", selection.cuda, "the chosen CUDA version")
     glibc = _asked(selection.glibc_requirements, selection.environment, environment, "__glibc")
-    wheels = [(each, glibc_of(each.file_name)) for each in given if each in environment.pypi]
+    wheels = [(each, glibc_of(each.file_name)) for each in given if isinstance(each, PypiPackage)]
     return replace(
         selection,
         environment=environment,

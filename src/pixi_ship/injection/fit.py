@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import rattler
 
 from pixi_ship.errors import PixiShipError
-from pixi_ship.lock.model import CondaPackage, LockedEnvironment, LockedPackage
+from pixi_ship.injection.requires import WheelRequires, unmet
+from pixi_ship.lock.model import CondaPackage, LockedEnvironment, LockedPackage, PypiPackage
 from pixi_ship.lock.parse import package_record
 from pixi_ship.prefix.python import PythonInfo
 from pixi_ship.prefix.wheel_tags import fits_python
@@ -22,11 +23,15 @@ class InjectionError(PixiShipError):
 
 
 def check_fit(
-    environment: LockedEnvironment, given: Sequence[LockedPackage], python: PythonInfo | None
-) -> None:
-    """Raise InjectionError, naming each fault, where a package does not fit.
+    environment: LockedEnvironment,
+    given: Sequence[LockedPackage],
+    python: PythonInfo | None,
+    requires: Mapping[PypiPackage, WheelRequires],
+) -> list[str]:
+    """Raise InjectionError, naming each fault, where a package does not fit; returns doubts.
 
-    environment: with the packages in it. given: which of its packages those are.
+    environment: with the packages in it. given: which of its packages those are. requires: what
+    those of them ask for that are wheels the lock knows nothing of.
     """
     subdir = environment.platform.subdir
     faults: list[str] = []
@@ -39,12 +44,18 @@ def check_fit(
     if not faults:
         conda = [each for each in given if isinstance(each, CondaPackage)]
         faults = list(dict.fromkeys(_broken(environment, conda)))
+    doubts: list[str] = []
+    for wheel, wanted in requires.items():
+        more, unclear = unmet(environment, wheel, wanted)
+        faults += more
+        doubts += unclear
     if faults:
         raise InjectionError(
             f"environment {environment.name!r} cannot take what was given:\n" + listed(faults),
             hint="give packages that were built for this lock; or bring manifest and lock up to "
             "date with 'pixi lock' and build them again",
         )
+    return doubts
 
 
 def listed(rows: Sequence[str]) -> str:

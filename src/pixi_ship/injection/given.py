@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
+from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from pixi_ship.cache import Cache
 from pixi_ship.digest import copy_hashing, digest_file
 from pixi_ship.errors import PackageError, UsageError
 from pixi_ship.fetch.archives import MAX_ARCHIVE
+from pixi_ship.injection.requires import WheelRequires
 from pixi_ship.lock.model import CondaPackage, LockedPackage, PypiPackage
 from pixi_ship.lock.parse import package_record
 from pixi_ship.package.archive import CondaArchive
@@ -179,7 +182,7 @@ def _wheel(archive: Path, file_name: str, sha256: str, size: int) -> PypiPackage
             hint="keep the name it was built with: NAME-VERSION-PYTHON-ABI-PLATFORM.whl",
         )
     name, version = matched["name"], matched["version"]
-    found = _wheel_metadata(archive, file_name, f"{name}-{version}.dist-info/METADATA")
+    found = str(_wheel_metadata(archive, file_name, name, version)["Name"] or "")
     if normalized(found) != normalized(name):
         raise PackageError(file_name, f"its METADATA names {found!r}")
     return PypiPackage(
@@ -192,18 +195,33 @@ def _wheel(archive: Path, file_name: str, sha256: str, size: int) -> PypiPackage
     )
 
 
-def _wheel_metadata(archive: Path, file_name: str, member: str) -> str:
-    """The name that a wheel gives itself."""
+def wheel_requires(package: PypiPackage, path: Path, cache: Cache, *, write: bool) -> WheelRequires:
+    """What a wheel that :func:`given_package` took requires; its arguments are the same."""
+    archive = cache.archive(package.sha256) if write and package.sha256 else path
+    matched = _WHEEL.match(package.file_name)
+    if not matched:
+        raise PackageError(package.file_name, "its name is not that of a wheel")
+    return WheelRequires.of(
+        _wheel_metadata(archive, package.file_name, matched["name"], matched["version"])
+    )
+
+
+def _wheel_metadata(archive: Path, file_name: str, name: str, version: str) -> Message:
+    """What a wheel says of itself."""
+    member = f"{name}-{version}.dist-info/METADATA"
     try:
         with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
             text = file.read(_MAX_METADATA + 1)
     except KeyError:
         raise PackageError(file_name, f"there is no {member}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError),
+        *(NotImplementedError, RuntimeError),  # of zipfile: a method it lacks, a password
+    ) as error:
         raise PackageError(file_name, f"the archive is damaged ({error})") from error
     if len(text) > _MAX_METADATA:
         raise PackageError(file_name, f"{member} has more than {_MAX_METADATA} bytes")
-    return str(BytesHeaderParser().parsebytes(text)["Name"] or "")
+    return BytesHeaderParser().parsebytes(text)
 
 
 def normalized(name: str) -> str:

@@ -67,7 +67,7 @@ def unpack(archive: Path, name: str, into: Path) -> Path:
     unpacked, leads out of ``into``, or holds no project.
     """
     limit = min(max(_MIN_LIMIT, archive.stat().st_size * _MAX_RATIO), _MAX_LIMIT)
-    writer = TreeWriter(into)
+    writer = TreeWriter(into, limit=limit)
     with _naming(name), archive.open("rb") as file:
         magic = file.read(6)
         file.seek(0)

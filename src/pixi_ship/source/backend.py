@@ -20,7 +20,7 @@ import shutil
 import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from pixi_ship.redaction import redacted_text
 from pixi_ship.sandbox.process import Outcome, run_to_end
 from pixi_ship.sandbox.sandbox import HOME, PATH, Mount, Sandbox
 from pixi_ship.source.environment import BasePython
-from pixi_ship.source.output import ending, reason_in
+from pixi_ship.source.output import ending, printable, reason_in
 
 _INSIDE = "/build"
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/opt")  # what the sandbox shows anyway
@@ -87,31 +87,35 @@ class Backend:
         out = self.work / "out"
         with self._naming("build_wheel"):
             built = Path(self._builder().build("wheel", out))
-        if built.parent != out or not stat.S_ISREG(_mode(built)):
-            raise SourceError(
-                f"building {self.name}: the backend's answer names no file of its own"
-            )
+            if built.parent != out or not stat.S_ISREG(_mode(built)):
+                raise SourceError(
+                    f"building {self.name}: the backend's answer names no file of its own"
+                )
         return built
 
     def left_behind(self) -> tuple[str, ...]:
         """Files that the build left in its home; they go nowhere."""
-        home = self.work / "home"
-        found = []
-        for directory, _, names in os.walk(home):
-            found += [Path(directory, name).relative_to(home).as_posix() for name in names]
-            if len(found) > _MAX_LEFT:
-                break
-        return tuple(f"~/{each}" for each in sorted(found)[:_MAX_LEFT])
+        found: list[str] = []
+        waiting = [(self.work / "home", "~")]
+        while waiting and len(found) <= _MAX_LEFT:
+            place, shown = waiting.pop()
+            # It may be closed to us, or lie deeper than a path can say.
+            with suppress(OSError), os.scandir(place) as entries:
+                for entry in entries:
+                    name = f"{shown}/{printable(entry.name)}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((place / entry.name, name))
+                    elif len(found) <= _MAX_LEFT:
+                        found.append(name)
+        return tuple(sorted(found)[:_MAX_LEFT])
 
     def _builder(self) -> ProjectBuilder:
-        manifest = self.project / "pyproject.toml"
-        if manifest.is_symlink() or (
-            manifest.is_file() and manifest.stat().st_size > _MAX_MANIFEST
-        ):
-            # It is read out here, where a link leads to files of this machine.
+        # It is read out here, where a link leads to files of this machine, and opening a pipe
+        # waits for ever.
+        if not _is_absent_or_plain(self.project / "pyproject.toml", _MAX_MANIFEST):
             raise SourceError(
                 f"building {self.name}: want a pyproject.toml that is a file of up to "
-                f"{_MAX_MANIFEST >> 20} MiB"
+                f"{_MAX_MANIFEST >> 20} MiB, or none"
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -216,17 +220,25 @@ class Backend:
             problem = f"{hook} failed with status {outcome.status}"
         else:
             return
-        if self.sandbox is not None and outcome.output.startswith("bwrap: "):
-            raise SandboxError(
-                f"building {self.name} in a sandbox:{ending(outcome.output)}",
-                hint="this machine does not let us make one (user namespaces may be turned "
-                "off); --no-sandbox builds with your own rights",
-            )
+        self._check_sandbox()
         output = redacted_text(outcome.output)
         raise SourceError(
             f"building {self.name}: its {problem}{ending(output)}",
             hint=reason_in(output, network=self.network),
         )
+
+    def _check_sandbox(self) -> None:
+        # Asked of a command of our own: a backend can print whatever bwrap prints.
+        if self.sandbox is None:
+            return
+        try:
+            self.sandbox.check()
+        except SandboxError as error:
+            raise SandboxError(
+                f"building {self.name} in a sandbox: {error}",
+                hint="this machine does not let us make one (user namespaces may be turned "
+                "off); --no-sandbox builds with your own rights",
+            ) from error
 
     @contextmanager
     def _naming(self, step: str) -> Iterator[None]:
@@ -242,7 +254,7 @@ class Backend:
             raise self._refused(step, error) from error
         except (
             *(BuildException, FailedProcessError, ValueError, TypeError, KeyError),
-            RecursionError,
+            *(RecursionError, OSError),
         ) as error:
             raise self._refused(step, error) from error
 
@@ -257,15 +269,6 @@ def make_places(work: Path) -> None:
         (work / each).mkdir()
 
 
-def make_removable(work: Path) -> None:
-    """Give back the permissions that a build took from its own directories."""
-    for directory, names, _ in os.walk(work):
-        for name in names:
-            place = Path(directory, name)
-            if not place.is_symlink():
-                place.chmod(0o700)
-
-
 def _real(paths: Sequence[Path]) -> list[Path]:
     return [path.resolve() for path in paths]
 
@@ -275,6 +278,14 @@ def _mode(path: Path) -> int:
         return path.lstat().st_mode
     except OSError:
         return 0
+
+
+def _is_absent_or_plain(path: Path, limit: int) -> bool:
+    try:
+        facts = path.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(facts.st_mode) and facts.st_size <= limit
 
 
 def _regular(path: Path, limit: int) -> bytes | None:

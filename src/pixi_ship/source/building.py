@@ -12,7 +12,7 @@ from pixi_ship.errors import SandboxError, SourceError
 from pixi_ship.lock.model import PypiSource, SourceKind
 from pixi_ship.prefix.bytecode import Interpreter
 from pixi_ship.source.archive import unpack
-from pixi_ship.source.backend import Backend, make_places, make_removable
+from pixi_ship.source.backend import Backend, make_places
 from pixi_ship.source.environment import BasePython, Installer
 from pixi_ship.source.files import copy_files
 from pixi_ship.source.git_location import GitLocation
@@ -26,13 +26,15 @@ class Built:
     """What a backend gave, and how it came to be; gone with the directory it lies in.
 
     compiles: why compiled files in it are not what is wanted; None where they are. requires:
-    the packages it was built with. left: files that the build left in its home.
+    the packages it was built with. left: files that the build left in its home. place: where it
+    was built, where that is another directory for each build: without a sandbox.
     """
 
     path: Path
     compiles: str | None
     requires: tuple[str, ...]
     left: tuple[str, ...]
+    place: Path | None
 
 
 @contextmanager
@@ -71,10 +73,7 @@ def _workplace(cache: Cache) -> Iterator[Path]:
     with cache.temporary():
         pass  # the cache and its mark are there
     with replacing_directory(cache.root.absolute() / "tmp" / "build") as work:
-        try:
-            yield work
-        finally:
-            make_removable(work)
+        yield work
 
 
 def _project(source: PypiSource, workshop: Workshop, identity: Identity, work: Path) -> Path:
@@ -137,6 +136,7 @@ def _built(
         compiles=_why_not_compiled(workshop, interpreter),
         requires=requires,
         left=backend.left_behind(),
+        place=work if workshop.sandbox is None else None,
     )
 
 

@@ -22,7 +22,11 @@ MAGIC = b"\x7fELF"
 _MACHINES = {62: "x86_64", 183: "aarch64", 21: "ppc64le", 243: "riscv64"}
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRTAB, _VERNEED, _VERNEEDNUM = 1, 5, 0x6FFFFFFE, 0x6FFFFFFF
-_MAX_ENTRIES = 100_000
+# An entry has 16 bytes, so a file holds no more of them than these, unless they overlap: who
+# follows links within such a file goes round in it.
+_ENTRY = 16  # bytes
+_MIN_ENTRIES = 64
+_MIN_TEXT = 4 << 10  # bytes of all names, beside the file's own size
 _GLIBC = re.compile(rb"GLIBC_(\d+)\.(\d+)")
 _RELATIVE = b"GLIBC_ABI_DT_RELR"  # says, since glibc 2.36, that the loader must know RELR
 
@@ -49,6 +53,8 @@ def read_needs(data: bytes) -> Needs:
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._steps = _MIN_ENTRIES + len(data) // _ENTRY
+        self._text_left = _MIN_TEXT + len(data)
         self._machine: int = struct.unpack_from("<H", data, 18)[0]
         start: int = struct.unpack_from("<Q", data, 32)[0]
         size, count = struct.unpack_from("<HH", data, 54)
@@ -81,26 +87,36 @@ class _Reader:
     def _entries(self) -> Iterator[tuple[int, int]]:
         if self._dynamic is None:
             return
-        for number in range(_MAX_ENTRIES):
-            tag, value = struct.unpack_from("<QQ", self._data, self._dynamic + 16 * number)
+        at = self._dynamic
+        while True:
+            self._step()
+            tag, value = struct.unpack_from("<QQ", self._data, at)
             if tag == 0:
                 return
             yield tag, value
+            at += _ENTRY
 
     def _versions(self, values: dict[int, int]) -> Iterator[int]:
         if _VERNEED not in values:
             return
         at = self._at(values[_VERNEED])
-        for _ in range(min(values.get(_VERNEEDNUM, 0), _MAX_ENTRIES)):
+        for _ in range(values.get(_VERNEEDNUM, 0)):
+            self._step()
             _, count, _, aux, following = struct.unpack_from("<HHIII", self._data, at)
             version = at + aux
             for _ in range(count):
+                self._step()
                 _, _, _, name, step = struct.unpack_from("<IHHII", self._data, version)
                 yield name
                 version += step
             if not following:
                 return
             at += following
+
+    def _step(self) -> None:
+        self._steps -= 1
+        if self._steps < 0:
+            raise IndexError("more entries than the file has room for")
 
     def _at(self, address: int) -> int:
         for start, offset, size in self._loads:
@@ -110,4 +126,7 @@ class _Reader:
 
     def _text(self, at: int) -> bytes:
         end = self._data.index(b"\0", at, at + 4096)
+        self._text_left -= end - at
+        if self._text_left < 0:
+            raise IndexError("more names than the file has room for")
         return self._data[at:end]

@@ -4,8 +4,13 @@
 never build; and each installation goes into an environment that is new, since asking an
 interpreter what it is would run the ``.pth`` files of what was installed there before.
 
+Requirements are packages of an index, by name. An address would have ``uv`` read files of this
+machine, or log in, wherever a stranger points; and what a wheel at an address requires may again
+be an address (uv refuses that of wheels of an index alone).
+
 Source: PEP 405 for ``pyvenv.cfg``; ``uv pip install`` for ``--only-binary``, and for
-``relocatable``, by which scripts find their interpreter where the environment lies.
+``relocatable``, by which scripts find their interpreter where the environment lies; PEP 610 for
+``direct_url.json``.
 """
 
 from __future__ import annotations
@@ -42,6 +47,7 @@ _LEADING = frozenset(
         *("UV_SYSTEM_PYTHON", "UV_NO_BINARY", "UV_NO_BINARY_PACKAGE", "UV_PREFIX", "UV_DRY_RUN"),
         *("UV_COMPILE_BYTECODE", "UV_NO_BUILD_ISOLATION", "UV_PROJECT", "UV_WORKING_DIR"),
         *("UV_BREAK_SYSTEM_PACKAGES", "UV_BUILD_CONSTRAINT", "UV_REQUIRE_HASHES", "UV_CONSTRAINT"),
+        "UV_OVERRIDE",
     )
 )
 _YES = ("1", "true", "yes")
@@ -120,14 +126,18 @@ class Installer:
         """Make an environment with the requirements; returns what is in it, as ``name version``.
 
         name: the package that is built. Raises SourceError for requirements that are none, that
-        name a file or repository, or that cannot be met by wheels.
+        name an address, or that cannot be met by wheels.
         """
         wanted = sorted({_checked(name, each) for each in requirements})
         python.make_environment(place)
         if wanted:
             self._run(name, wanted, place)
-        found = (place / python.site_packages).glob("*.dist-info")
-        return tuple(sorted(each.name.removesuffix(".dist-info") for each in found))
+        found = sorted((place / python.site_packages).glob("*.dist-info"))
+        for each in found:
+            # uv refuses addresses that wheels of an index require; it notes those it takes.
+            if (each / "direct_url.json").exists():
+                raise _not_of_an_index(name, each.name.removesuffix(".dist-info"))
+        return tuple(each.name.removesuffix(".dist-info") for each in found)
 
     def _run(self, name: str, wanted: list[str], place: Path) -> None:
         words = ["pip", "install", "--python", str(place / "bin" / "python")]
@@ -168,6 +178,8 @@ class Installer:
     def _variables(self) -> dict[str, str]:
         # As variables, not words: the words of a process are no secret, URLs can hold one.
         found = {name: value for name, value in self.environment.items() if name not in _LEADING}
+        # Links into uv's cache lead nowhere in a sandbox, and into the cache without one.
+        found["UV_LINK_MODE"] = "copy"
         indexes = self.indexes
         if indexes.index_url:
             found.pop("UV_INDEX_URL", None)
@@ -177,7 +189,9 @@ class Installer:
             found["UV_EXTRA_INDEX_URL"] = " ".join([*indexes.extra_index_urls, known]).strip()
         if indexes.find_links:
             links = [
-                each if "://" in each else str(self.root / each) for each in indexes.find_links
+                # uv is run elsewhere, and the root may be relative.
+                each if "://" in each else str((self.root / each).absolute())
+                for each in indexes.find_links
             ]
             known = found.get("UV_FIND_LINKS", "")
             found["UV_FIND_LINKS"] = ",".join([*links, *([known] if known else [])])
@@ -188,13 +202,25 @@ def _checked(name: str, text: str) -> str:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
-        raise SourceError(
-            f"reading what the build of {name} needs: {text[:200]!r} is no requirement"
-        ) from error
-    if requirement.url is not None and not requirement.url.startswith(("https://", "http://")):
-        raise SourceError(
-            f"reading what the build of {name} needs: {redacted_text(text[:200])!r} is neither "
-            "a package of an index nor the URL of a wheel",
-            hint="the build of a package may not name files of this machine, nor repositories",
-        )
-    return str(requirement)
+        raise _no_requirement(name, text) from error
+    if requirement.url is not None:
+        raise _not_of_an_index(name, redacted_text(text[:200]))
+    wanted = str(requirement)
+    if not (wanted.isascii() and wanted.isprintable()):  # it becomes a word of a command
+        raise _no_requirement(name, text)
+    return wanted
+
+
+def _no_requirement(name: str, text: str) -> SourceError:
+    return SourceError(
+        f"reading what the build of {name} needs: {text[:200]!r} is no requirement",
+        hint="correct build-system.requires of its pyproject.toml",
+    )
+
+
+def _not_of_an_index(name: str, requirement: str) -> SourceError:
+    return SourceError(
+        f"reading what the build of {name} needs: {requirement!r} is no package of an index",
+        hint="the build of a package may not name files of this machine, addresses or "
+        "repositories; have its author require a release, or put one into an index of yours",
+    )

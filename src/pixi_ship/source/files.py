@@ -1,7 +1,7 @@
 """The files of a project that count: what ``.gitignore`` does not leave out.
 
 ``.gitignore`` files count from the root of the repository down; what only this machine ignores
-(``.git/info/exclude``, a user's own list) does not.
+(``.git/info/exclude``, a user's own list) does not. Images and caches never do.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from pixi_ship.digest import BLOCK
 from pixi_ship.errors import SourceError
 from pixi_ship.gitignore.rules import GitRules, git_rules, read_rules
+from pixi_ship.source.results import is_result_directory, is_result_file
 from pixi_ship.source.writing import TreeWriter, is_within
 
 MAX_FILES = 20_000
@@ -88,7 +89,7 @@ def digest_of(files: list[ProjectFile]) -> str:
 
 def copy_files(files: list[ProjectFile], into: Path) -> str:
     """Copy the files below a directory; returns the digest of what was copied."""
-    writer, whole = TreeWriter(into), hashlib.sha256()
+    writer, whole = TreeWriter(into, limit=MAX_SIZE), hashlib.sha256()
     try:
         for each in files:
             content = _Hashed(each)
@@ -149,12 +150,16 @@ def _walk(
         if rules.ignores(below, is_directory=is_directory):
             continue
         if is_directory:
+            if is_result_directory(here):
+                continue
             inner = rules.below(below, read_rules(here / ".gitignore"))
             yield from _walk(here, project, workspace, inner, below)
         elif entry.is_symlink():
             yield _link(here, project, workspace)
         elif entry.is_file(follow_symlinks=False):
-            yield _file(here.relative_to(project).as_posix(), here, entry.stat())
+            facts = entry.stat(follow_symlinks=False)
+            if not is_result_file(here, facts.st_size):
+                yield _file(here.relative_to(project).as_posix(), here, facts)
 
 
 def _file(path: str, here: Path, status: os.stat_result) -> ProjectFile:

@@ -56,7 +56,7 @@ class Git:
         scratch: an empty directory for repositories. Raises SourceError where the commit cannot
         be had or its files are not to be trusted.
         """
-        writer = TreeWriter(into)
+        writer = TreeWriter(into, limit=_MAX_SIZE)
         budget = _Budget(_MAX_SIZE)
         self._write(location, scratch, writer, "", budget, 0)
         try:

@@ -42,7 +42,7 @@ def identity_of(source: PypiSource, workshop: Workshop) -> Identity:
     files = project_files(place, workshop.root)
     version = source.version
     if version is None and asks_repository(place):
-        version = Repository(git_of(workshop), place).version(files)
+        version = Repository(git_of(workshop), place).version()
     digest = digest_of(files)
     return Identity(f"files {digest}", version, tuple(files), digest)
 

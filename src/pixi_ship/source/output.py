@@ -43,8 +43,12 @@ def ending(output: str) -> str:
     """The last lines, each on a line of its own behind a bar; without control characters."""
     plain = _ESCAPE.sub("", output.replace("\r", "\n"))
     lines = [line.rstrip() for line in plain.splitlines() if line.strip()][-_LINES:]
-    shown = ("".join(c if c.isprintable() else "�" for c in line[:_WIDTH]) for line in lines)
-    return "".join(f"\n  │ {line}" for line in shown)
+    return "".join(f"\n  │ {printable(line[:_WIDTH])}" for line in lines)
+
+
+def printable(text: str) -> str:
+    """A text with a mark in place of each character that a terminal cannot show, or would obey."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def reason_in(output: str, *, network: bool) -> str:

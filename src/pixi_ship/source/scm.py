@@ -11,9 +11,9 @@ Source: setuptools-scm, "Version number construction" and "Environment variables
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
-import subprocess
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pixi_ship.source.files import ProjectFile
+from pixi_ship.source.changes import Checkout
 from pixi_ship.source.git import Git
 
 _PLUGINS = frozenset(
@@ -52,7 +52,11 @@ def pretended(name: str, version: str) -> dict[str, str]:
 def asks_repository(project: Path) -> bool:
     """Whether the project's backend takes the version from a repository."""
     try:
-        with (project / "pyproject.toml").open("rb") as file:
+        # Without O_NONBLOCK a named pipe would be waited for.
+        handle = os.open(project / "pyproject.toml", os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return False
             table = tomli.loads(file.read(_MAX_MANIFEST).decode())
     except (OSError, ValueError, RecursionError):
         return False  # the build says what is wrong
@@ -81,15 +85,19 @@ class Repository:
     git: Git
     project: Path
 
-    def version(self, files: list[ProjectFile]) -> str | None:
-        """The version of the files; None where there is no repository, or git refuses it."""
-        commit = self._ask("rev-parse", "--verify", "HEAD^{commit}")
+    def version(self) -> str | None:
+        """The version of the files; None where there is no repository, or git refuses it.
+
+        Raises SourceError where it cannot be told whether they are those of the commit.
+        """
+        checkout = Checkout(self.git, self.project)
+        commit = checkout.ask("rev-parse", "--verify", "HEAD^{commit}")
         if commit is None:
             return None
-        described = self._ask("describe", "--tags", "--long", "--match", "*[0-9]*")
-        changed = self._has_changed(files)
+        described = checkout.ask("describe", "--tags", "--long", "--match", "*[0-9]*")
+        changed = checkout.has_changed()
         if described is None:
-            count = self._ask("rev-list", "--count", "HEAD") or "0"
+            count = checkout.ask("rev-list", "--count", "HEAD") or "0"
             return _in_between("0", int(count), commit[:10], changed)
         found = _DESCRIBED.match(described)
         tagged = _TAGGED.match(found["tag"]) if found else None
@@ -103,35 +111,6 @@ class Repository:
         if not distance and not changed:
             return version
         return _in_between(version, distance, found["commit"], changed)
-
-    def _has_changed(self, files: list[ProjectFile]) -> bool:
-        """Whether a recorded file below the project is another one now.
-
-        By contents: asking git itself would run the filters that its settings name.
-        """
-        listed = self._ask("ls-tree", "-r", "-z", "HEAD", ".")
-        here = {each.path: each for each in files}
-        for row in (listed or "").split("\0"):
-            words, _, path = row.partition("\t")
-            if path in here and here[path].link is None:
-                mode, _, digest = words.split(" ")
-                if mode == "120000" or not _is_blob(here[path], digest):
-                    return True
-        return False
-
-    def _ask(self, *words: str) -> str | None:
-        try:
-            done = self.git.ask(self.project, words)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.decode("utf-8", "surrogateescape").strip("\n") if done is not None else None
-
-
-def _is_blob(file: ProjectFile, digest: str) -> bool:
-    content = file.here.read_bytes()
-    kind = hashlib.sha256 if len(digest) == 64 else hashlib.sha1
-    blob = b"blob %d\0" % len(content) + content
-    return kind(blob, usedforsecurity=False).hexdigest() == digest
 
 
 def _in_between(version: str, distance: int, commit: str, changed: bool) -> str | None:

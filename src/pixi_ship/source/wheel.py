@@ -11,7 +11,9 @@ Source: PyPA "Binary distribution format" and "Recording installed projects"; PE
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import lzma
 import os
 import re
 import stat
@@ -19,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import BinaryIO
@@ -47,7 +49,11 @@ _UNSIGNED = ("RECORD.jws", "RECORD.p7s")  # signatures of the RECORD that is rep
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a wheel is. glibc, libraries: what its compiled files need that is not in it."""
+    """What a wheel is.
+
+    glibc, libraries: what its compiled files need that is not in it. naming: its files that hold
+    the path of the directory they were built in.
+    """
 
     name: str
     version: str
@@ -55,6 +61,7 @@ class Facts:
     is_compiled: bool
     glibc: str | None
     libraries: tuple[str, ...]
+    naming: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +69,8 @@ class Wanted:
     """What a wheel must be.
 
     version: None where the lock leaves it to the source. compiles: None where compiled files
-    can be taken, else the reason why not.
+    can be taken, else the reason why not. place: where it was built, if that is another
+    directory for each build.
     """
 
     name: str
@@ -70,6 +78,7 @@ class Wanted:
     python: PythonInfo
     subdir: str
     compiles: str | None
+    place: Path | None = None
 
 
 def take_over(built: Path, wanted: Wanted, into: BinaryIO) -> Facts:
@@ -77,8 +86,8 @@ def take_over(built: Path, wanted: Wanted, into: BinaryIO) -> Facts:
     with _reading(built, wanted.name) as wheel:
         infos = _members(wheel)
         facts = _facts(built.name, wheel, infos, wanted)
-        _write(wheel, infos, into)
-    return facts
+        naming = _write(wheel, infos, into, wanted.place)
+    return replace(facts, naming=naming)
 
 
 @contextmanager
@@ -88,7 +97,15 @@ def _reading(built: Path, name: str) -> Iterator[zipfile.ZipFile]:
         handle = os.open(built, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file, zipfile.ZipFile(file) as wheel:
             yield wheel
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+        *(NotImplementedError, RuntimeError),  # of zipfile: a method it lacks, a password
+    ) as error:
+        raise SourceError(f"building {name}: the wheel is damaged ({error})") from error
+    except OSError as error:
+        # Of bzip2, and of places before the file's beginning; others are of this machine.
+        if error.errno not in (None, errno.EINVAL):
+            raise
         raise SourceError(f"building {name}: the wheel is damaged ({error})") from error
     except ValueError as error:
         raise SourceError(f"building {name}: it gave no proper wheel: {error}") from error
@@ -202,25 +219,54 @@ def _libraries(needs: dict[str, elf.Needs]) -> tuple[str, ...]:
     return tuple(sorted({name for each in needs.values() for name in each.libraries} - own))
 
 
-def _write(wheel: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], into: BinaryIO) -> None:
+class _Finder:
+    """Whether a file's chunks hold the path of a directory, as programs may write it."""
+
+    def __init__(self, place: Path | None) -> None:
+        self.has_found = False
+        self._words = (
+            () if place is None else (os.fsencode(place), os.fsencode(os.path.realpath(place)))
+        )
+        self._kept = max(map(len, self._words), default=0)
+        self._before = b""
+
+    def look(self, chunk: bytes) -> None:
+        if not self._words or self.has_found:
+            return
+        text = self._before + chunk  # the path may begin in one chunk and end in the next
+        self.has_found = any(word in text for word in self._words)
+        self._before = text[-self._kept :]
+
+
+def _write(
+    wheel: zipfile.ZipFile,
+    infos: dict[str, zipfile.ZipInfo],
+    into: BinaryIO,
+    place: Path | None,
+) -> tuple[str, ...]:
+    """Write the wheel; returns the files in which the place is named."""
     (record,) = (f"{path.split('/')[0]}/RECORD" for path in infos if _is_wheel_file(path))
-    rows = []
+    rows, naming = [], []
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as out:
         for path in sorted(infos):
             if path == record or path in (record.replace("RECORD", each) for each in _UNSIGNED):
                 continue
             info = infos[path]
-            digest, size = hashlib.sha256(), 0
+            digest, size, finder = hashlib.sha256(), 0, _Finder(place)
             executable = bool((info.external_attr >> 16) & 0o111)
             with wheel.open(info) as source, out.open(_info(path, executable, info), "w") as file:
                 while chunk := source.read(BLOCK):
                     digest.update(chunk)
                     size += len(chunk)
                     file.write(chunk)
+                    finder.look(chunk)
+            if finder.has_found:
+                naming.append(path)
             coded = base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
             rows.append(f"{_field(path)},sha256={coded},{size}\n")
         text = "".join([*rows, f"{_field(record)},,\n"])
         out.writestr(_info(record, False), text)
+    return tuple(naming)
 
 
 def _is_wheel_file(path: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixi_ship.cache import Cache
 from pixi_ship.digest import digest_file
 from pixi_ship.lock.model import PypiPackage, PypiSource
 from pixi_ship.source.building import Built, building
@@ -30,12 +31,14 @@ class BuildFacts:
 
     glibc: the C library that its compiled files need. libraries: of the system, that they link
     to. requires: the packages that it was built with. left: what the build left in its home.
+    naming: its files that hold the path of the directory they were built in.
     """
 
     glibc: str | None
     libraries: tuple[str, ...]
     requires: tuple[str, ...]
     left: tuple[str, ...]
+    naming: tuple[str, ...]
 
 
 def known_wheel(source: PypiSource, workshop: Workshop) -> PypiPackage | None:
@@ -60,13 +63,13 @@ def built_wheel(source: PypiSource, workshop: Workshop) -> PypiPackage:
         return _kept(source, workshop, identity, built)
 
 
-def build_facts(wheel: PypiPackage, workshop: Workshop) -> BuildFacts:
+def build_facts(wheel: PypiPackage, cache: Cache) -> BuildFacts:
     """What was noted of a wheel when it was built; empty for one that was not built here."""
-    note = workshop.cache.note(_FACTS, wheel.sha256) if wheel.sha256 else None
+    note = cache.note(_FACTS, wheel.sha256) if wheel.sha256 else None
     glibc = note.get("glibc") if note else None
     return BuildFacts(
         glibc if isinstance(glibc, str) else None,
-        *(_texts(note, each) for each in ("libraries", "requires", "left")),
+        *(_texts(note, each) for each in ("libraries", "requires", "left", "naming")),
     )
 
 
@@ -112,6 +115,7 @@ def _kept(source: PypiSource, workshop: Workshop, identity: Identity, built: Bui
         python=workshop.python,
         subdir=workshop.subdir,
         compiles=built.compiles,
+        place=built.place,
     )
     cache = workshop.cache
     with cache.temporary() as file:
@@ -127,6 +131,7 @@ def _kept(source: PypiSource, workshop: Workshop, identity: Identity, built: Bui
         "libraries": list(facts.libraries),
         "requires": list(built.requires),
         "left": list(built.left),
+        "naming": list(facts.naming),
     }
     cache.write_note(_FACTS, sha256, known)
     key = key_of(source, workshop, identity, workshop.subdir if facts.is_compiled else "any")

@@ -21,10 +21,13 @@ class TreeWriter:
     """Files and directories as they come, symbolic links at the end.
 
     No link exists while anything else is written, so nothing can be written through one.
+    limit: bytes that may be written, the copies that stand for hard links counted.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, limit: int) -> None:
         self._root = root
+        self._limit = limit
+        self._left = limit
         self._directories: set[str] = {""}
         self._links: dict[str, str] = {}
         self._count = 0
@@ -48,6 +51,11 @@ class TreeWriter:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)
             for chunk in content:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise Escape(
+                        f"it unpacks to more than {self._limit} bytes (a decompression bomb?)"
+                    )
                 file.write(chunk)
 
     def symlink(self, path: str, target: str) -> None:

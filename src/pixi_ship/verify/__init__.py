@@ -38,6 +38,7 @@ from pixi_ship.verify.asked import (
     recorded_options,
     selected,
 )
+from pixi_ship.verify.built import built_notes
 from pixi_ship.verify.expected import Expected, made_again
 from pixi_ship.verify.layers import LayeredImage
 from pixi_ship.verify.sif import Sif, check_ours
@@ -146,6 +147,7 @@ def _verified(
     refuse_unbuildable(selection.environment)
     base = registries.read(choose_base(built, workspace.root).reference, selection.platform)
     archives = Archives(cache, workspace.root, built.offline, progress.fetched)
+    sources = selection.environment.sources
     selection = with_built_wheels(selection, built, archives, machine, progress)
     builder = Builder(cache, archives, selection, built, progress)
     expected = made_again(builder, base, machine_for(machine, recorded))
@@ -153,6 +155,11 @@ def _verified(
     notes = (
         *bytecode_note(selection, recorded),
         *base_note(built.base, options.base),
+        *built_notes(
+            [each for each in selection.environment.pypi if each.source in sources],
+            cache,
+            found.differences,
+        ),
         *found.notes,
     )
     return Verification(image, selection, base, found.files, found.differences, notes)
