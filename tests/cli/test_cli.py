@@ -246,6 +246,14 @@ def layer_types(layout: Path) -> set[str]:
             2,
             ("error: compression 'brotli' is not known", "  hint: want one of gzip, zstd"),
         ),
+        (
+            "platform = []",
+            2,
+            (
+                "error: {0}: platform in [tool.pixi-ship] is an empty list",
+                "  hint: name a platform of the lock, or leave the line out",
+            ),
+        ),
         ("max-layers = 1", 2, ("error: max-layers is '1', want a number from 2 to 126",)),
         (
             'environment = "gpu"',

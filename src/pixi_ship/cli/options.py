@@ -249,6 +249,11 @@ def platforms_of(given: tuple[str, ...], workspace: Workspace) -> tuple[str, ...
     """The platforms to ship for, each once; the manifest may name one or a list."""
     written = workspace.defaults.get("platform", DEFAULT_PLATFORM)
     listed = written if isinstance(written, list) else [written]
+    if not given and not listed:
+        raise UsageError(
+            f"{workspace.manifest}: platform in [tool.pixi-ship] is an empty list",
+            hint="name a platform of the lock, or leave the line out",
+        )
     return tuple(dict.fromkeys(given or (str(each) for each in listed)))
 
 
