@@ -8,9 +8,13 @@ are compiled by an interpreter of the same minor version.
 
 from __future__ import annotations
 
+import fcntl
+import mmap
 import struct
 import subprocess
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from types import TracebackType
@@ -20,6 +24,9 @@ from pixi_ship.errors import PixiShipError
 _HEADER = 16  # magic, flags, then time and size of the source, or its hash
 _UNCHECKED_HASH = struct.pack("<I", 0b01)
 MAX_SOURCE = 32 << 20  # bytes; longer sources are left to the interpreter in the image
+_PAGE = mmap.PAGESIZE
+_PIPE = 1 << 20  # bytes, which Linux gives to everybody
+_LEAST_PIPE = 16 << 10  # bytes, which every system gives
 _PROBE = (
     "import sys,importlib.util as u;"
     "print(sys.version_info[0],sys.version_info[1],sys.version_info[2],"
@@ -65,7 +72,10 @@ def probe_interpreter(executable: str) -> Interpreter | None:
 
 
 class Compiler:
-    """A running interpreter that compiles sources; one per thread."""
+    """A running interpreter that compiles sources in the order in which they come; one per thread.
+
+    Further sources can be on their way while it compiles one: neither waits for the other.
+    """
 
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
@@ -80,34 +90,62 @@ class Compiler:
             env={"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "LC_ALL": "C"},
             cwd="/",
         )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError("the worker was started with pipes")
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        self._room = _room(self._requests.fileno())
+        self._asked: deque[Bytecode] = deque()
+        self._unread = 0  # pages of requests that may still lie in the pipe
+
+    def begin(self, source: bytes, path: str) -> Bytecode:
+        """Have ``source`` compiled, which will lie at ``path``; :meth:`Bytecode.get` waits."""
+        name = path.encode()
+        request = b"".join(
+            (len(name).to_bytes(4, "big"), name, len(source).to_bytes(4, "big"), source)
+        )
+        # With what it has not read in the pipe's room, writing never waits for an interpreter that
+        # itself waits for its answer to be read. Alone, a request of any size is read at once.
+        pages = len(request) // _PAGE + 2
+        while self._asked and self._unread + pages > self._room:
+            self.take()
+        try:
+            self._requests.write(request)
+            self._requests.flush()
+        except OSError:
+            raise self._ended(path) from None
+        self._asked.append(Bytecode(self, path, pages))
+        self._unread += pages
+        return self._asked[-1]
 
     def compile(self, source: bytes, path: str) -> bytes | None:
         """The ``.pyc`` of ``source``, which will lie at ``path``; None if it does not compile."""
-        name = path.encode()
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise AssertionError("the worker was started with pipes")
+        return self.begin(source, path).get()
+
+    def take(self) -> None:
+        """Read the answer to the oldest request."""
+        asked = self._asked.popleft()
+        self._unread -= asked.pages
         try:
-            stdin.write(len(name).to_bytes(4, "big") + name + len(source).to_bytes(4, "big"))
-            stdin.write(source)
-            stdin.flush()
-            length = stdout.read(4)
-            pyc = stdout.read(int.from_bytes(length, "big"))
+            length = self._answers.read(4)
+            pyc = self._answers.read(int.from_bytes(length, "big"))
         except OSError:
             length, pyc = b"", b""
         if len(length) < 4 or len(pyc) < int.from_bytes(length, "big"):
-            raise PixiShipError(
-                f"compiling {path}: {self.interpreter.executable} ended unexpectedly",
-                hint="leave bytecode out with --no-compile",
-            )
-        return pyc or None
+            raise self._ended(asked.path)
+        asked.answer = pyc
+
+    def _ended(self, path: str) -> PixiShipError:
+        return PixiShipError(
+            f"compiling {path}: {self.interpreter.executable} ended unexpectedly",
+            hint="leave bytecode out with --no-compile",
+        )
 
     def close(self) -> None:
         """End the interpreter."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
+        for pipe in (self._requests, self._answers):
+            with suppress(OSError):  # the rest of a request that nobody read
                 pipe.close()
 
     def __enter__(self) -> Compiler:
@@ -120,6 +158,33 @@ class Compiler:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass(slots=True)
+class Bytecode:
+    """What an interpreter was asked for. pages: those of a pipe that the request may take."""
+
+    compiler: Compiler
+    path: str
+    pages: int
+    answer: bytes | None = None
+
+    def get(self) -> bytes | None:
+        """The ``.pyc``; None if the source does not compile. Raises PixiShipError."""
+        while self.answer is None:
+            self.compiler.take()
+        return self.answer or None
+
+
+def _room(pipe: int) -> int:
+    """Pages that a pipe takes while nobody reads from it; made larger where that can be had.
+
+    Linux counts pages and not bytes: what is written begins a page unless it fits into the last.
+    """
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE) // _PAGE
+    except (AttributeError, OSError):  # not Linux, or the user has too many large ones
+        return _LEAST_PIPE // _PAGE
 
 
 def without_time(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,14 @@ from pixi_ship.errors import PackageError
 from pixi_ship.lock.model import CondaPackage
 from pixi_ship.package.archive import CondaArchive
 from pixi_ship.package.metadata import CondaMetadata, FileMode, PathsEntry, read_metadata
-from pixi_ship.prefix.bytecode import MAX_SOURCE, cache_path, source_path, without_time
+from pixi_ship.prefix.ahead import Later, in_order
+from pixi_ship.prefix.bytecode import (
+    MAX_SOURCE,
+    Compiler,
+    cache_path,
+    source_path,
+    without_time,
+)
 from pixi_ship.prefix.layout import Placement, PrefixLayout
 from pixi_ship.prefix.placeholder import replace_binary, replace_text
 from pixi_ship.prefix.python import PythonInfo, entry_point_script
@@ -54,7 +61,7 @@ class CondaTree:
         archive = CondaArchive(self._archive, self._package.file_name)
         metadata = read_metadata(archive)
         link = _Link(self._package.file_name, archive, metadata, self._layout, self._placement)
-        yield from link.payload()
+        yield from in_order(link.payload())
         yield from link.entry_points()
         record = prefix_record(
             self._package.metadata,
@@ -109,7 +116,7 @@ class _Link:
         """Rows of the prefix record, ordered by path as rattler does."""
         return sorted(self._done.values(), key=lambda row: row.path.split("/"))
 
-    def payload(self) -> Iterator[Entry]:
+    def payload(self) -> Iterator[Entry | Later]:
         with self._archive.payload() as members:
             for member in members:
                 try:
@@ -173,7 +180,7 @@ class _Link:
             return None
         return self._placement.moved.get(target, target)
 
-    def _member(self, row: PathsEntry, member: Member) -> Iterator[Entry]:
+    def _member(self, row: PathsEntry, member: Member) -> Iterator[Entry | Later]:
         if row.path in self._done:
             raise PackageError(self._name, f"the archive holds {row.path!r} twice")
         if row.path_type == "directory" and member.kind != "directory":
@@ -214,7 +221,9 @@ class _Link:
                 self._name, f"{path!r} is a hard link to {link!r}, which came not before it"
             ) from None
 
-    def _hardlink(self, row: PathsEntry, link: str, placed: str, target: str) -> Iterator[Entry]:
+    def _hardlink(
+        self, row: PathsEntry, link: str, placed: str, target: str
+    ) -> Iterator[Entry | Later]:
         seen = self._seen[row.path]
         if seen.link is not None:
             yield self._symlink(row, seen.link, placed, target)
@@ -242,7 +251,7 @@ class _Link:
 
     def _file(
         self, row: PathsEntry, chunks: Iterable[bytes], mode: int, size: int, placed: str
-    ) -> Iterator[Entry]:
+    ) -> Iterator[Entry | Later]:
         target = self._target(row.path)
         content, size = self._relocated(row, chunks, size)
         if target.endswith(".pyc") and source_path(target):
@@ -261,8 +270,8 @@ class _Link:
             yield File(image_path, readable_mode(mode), size, content)
             in_prefix = None
         self._done[row.path] = _installed(row, placed, target, in_prefix, size)
-        if source is not None:
-            yield from self._bytecode(row, target, placed, source)
+        if source is not None and self._layout.compiler is not None:
+            yield self._bytecode(self._layout.compiler, row, target, placed, source)
 
     def _relocated(
         self, row: PathsEntry, chunks: Iterable[bytes], size: int
@@ -291,20 +300,23 @@ class _Link:
         return shipped not in self._rows or row.prefix_placeholder is not None
 
     def _bytecode(
-        self, row: PathsEntry, target: str, placed: str, source: bytes
-    ) -> Iterator[Entry]:
-        compiler = self._layout.compiler
-        if compiler is None:
-            return
-        pyc = compiler.compile(source, f"{self._layout.prefix}/{placed}")
-        if pyc is None:
-            return
-        path = cache_path(target, compiler.interpreter.cache_tag)
-        listed = self._rows.get(cache_path(row.path, compiler.interpreter.cache_tag))
-        if listed is not None:
-            digest = hashlib.sha256(pyc).hexdigest()
-            self._done[listed.path] = _installed(listed, path, path, digest, len(pyc))
-        yield File(self._layout.in_image(path), 0o644, len(pyc), (pyc,))
+        self, compiler: Compiler, row: PathsEntry, target: str, placed: str, source: bytes
+    ) -> Later:
+        asked = compiler.begin(source, f"{self._layout.prefix}/{placed}")
+        cache_tag = compiler.interpreter.cache_tag
+
+        def entry() -> Entry | None:
+            pyc = asked.get()
+            if pyc is None:
+                return None
+            path = cache_path(target, cache_tag)
+            listed = self._rows.get(cache_path(row.path, cache_tag))
+            if listed is not None:
+                digest = hashlib.sha256(pyc).hexdigest()
+                self._done[listed.path] = _installed(listed, path, path, digest, len(pyc))
+            return File(self._layout.in_image(path), 0o644, len(pyc), (pyc,))
+
+        return Later(len(source), entry)
 
     def _is_stale_bytecode(self, path: str) -> bool:
         """Whether ``path`` is bytecode of a source that relocation changes."""

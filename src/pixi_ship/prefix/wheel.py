@@ -27,7 +27,8 @@ from installer.utils import Scheme, construct_record_file, fix_shebang
 from pixi_ship.digest import BLOCK
 from pixi_ship.errors import PackageError
 from pixi_ship.package.archive import MAX_LIMIT, MAX_RATIO, MIN_LIMIT
-from pixi_ship.prefix.bytecode import MAX_SOURCE, cache_path
+from pixi_ship.prefix.ahead import Later, in_order
+from pixi_ship.prefix.bytecode import MAX_SOURCE, Compiler, cache_path
 from pixi_ship.prefix.layout import Placement, PrefixLayout
 from pixi_ship.prefix.python import PythonInfo
 from pixi_ship.tree import Entry, File, checked_path
@@ -62,11 +63,11 @@ class WheelTree:
         """Files sorted by path, each source followed by its bytecode."""
         python = _python(self._layout, self._name)
         with _opened(self._archive, self._name) as wheel:
-            for each in _plan(self._name, wheel, python, self._layout.prefix):
-                if each.path not in self._placement.dropped:
-                    yield from self._file(wheel, each)
+            planned = _plan(self._name, wheel, python, self._layout.prefix)
+            kept = (each for each in planned if each.path not in self._placement.dropped)
+            yield from in_order(entry for each in kept for entry in self._file(wheel, each))
 
-    def _file(self, wheel: zipfile.ZipFile, planned: _Planned) -> Iterator[Entry]:
+    def _file(self, wheel: zipfile.ZipFile, planned: _Planned) -> Iterator[Entry | Later]:
         mode = 0o755 if planned.is_executable else 0o644
         path = self._layout.in_image(planned.path)
         compiler = self._layout.compiler
@@ -83,10 +84,17 @@ class WheelTree:
             source = b"".join(_chunks(wheel, planned, self._name))
             yield File(path, mode, len(source), (source,))
             if compiler is not None:
-                pyc = compiler.compile(source, f"{self._layout.prefix}/{planned.path}")
-                if pyc is not None:
-                    compiled = cache_path(planned.path, compiler.interpreter.cache_tag)
-                    yield File(self._layout.in_image(compiled), 0o644, len(pyc), (pyc,))
+                yield self._bytecode(compiler, planned.path, source)
+
+    def _bytecode(self, compiler: Compiler, path: str, source: bytes) -> Later:
+        asked = compiler.begin(source, f"{self._layout.prefix}/{path}")
+        compiled = self._layout.in_image(cache_path(path, compiler.interpreter.cache_tag))
+
+        def entry() -> Entry | None:
+            pyc = asked.get()
+            return None if pyc is None else File(compiled, 0o644, len(pyc), (pyc,))
+
+        return Later(len(source), entry)
 
 
 def wheel_paths(name: str, archive: Path, layout: PrefixLayout) -> tuple[str, ...]:
