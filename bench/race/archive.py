@@ -69,6 +69,7 @@ class Archive:
     node: UnpackingNode
     name: str = "prefix, conda-pack"
     steps: tuple[str, ...] = (COLD, WARM, CHANGED)
+    pushes: bool = False
 
     def forget(self) -> None:
         """Remove the prefix and the cache of packages."""

@@ -49,6 +49,11 @@ class Contender(Protocol):
         """Which of STEPS it is measured at."""
         ...
 
+    @property
+    def pushes(self) -> bool:
+        """Whether it leaves an image in the registry, and not a file."""
+        ...
+
     def forget(self) -> None:
         """As if it had never run, but for bases."""
         ...

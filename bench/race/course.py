@@ -59,7 +59,8 @@ class _Course:
             return
         before = depot.stored()
         sample, disk = _measure(self.contender.command(version, depot), self.scratch)
-        moved, size = depot.stored() - before, self.contender.size(version, depot)
+        size = self.contender.size(version, depot)
+        moved = depot.stored() - before if self.contender.pushes else size
         yield self._case(step, ""), _seen(sample, disk, moved, size)
 
     def arrive(self, step: str, version: Version, depot: Depot) -> Iterator[tuple[Case, Seen]]:

@@ -61,6 +61,7 @@ class Definition:
     node: CopyNode
     name: str = "definition, apptainer build"
     steps: tuple[str, ...] = (COLD, CHANGED)
+    pushes: bool = False
 
     def forget(self) -> None:
         """Remove what it wrote; the images that it starts from stay in its cache."""

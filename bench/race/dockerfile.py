@@ -64,6 +64,7 @@ class Dockerfile:
     node: PodmanNode
     name: str = "Dockerfile, buildah"
     steps: tuple[str, ...] = (COLD, WARM, CHANGED, AGAIN)
+    pushes: bool = True
 
     @property
     def _temporary(self) -> Path:

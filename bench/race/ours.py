@@ -56,6 +56,8 @@ class Layers:
     places: Sequence[Node]
     name: str = "pixi-ship build, registry"
     steps: tuple[str, ...] = (COLD, WARM, CHANGED, AGAIN)
+    pushes: bool = True
+    options: tuple[str, ...] = ()
 
     def forget(self) -> None:
         """Remove the cache."""
@@ -69,7 +71,8 @@ class Layers:
 
     def command(self, version: Version, depot: Depot) -> Command:
         """Build and push."""
-        return _build(version, depot, self.cache, f"docker://{depot.image(version.tag)}")
+        target = f"docker://{depot.image(version.tag)}"
+        return _build(version, depot, self.cache, target, self.options)
 
     def size(self, version: Version, depot: Depot) -> int:
         """Of the image in the registry."""
@@ -88,6 +91,7 @@ class Sif:
     node: Node
     name: str = "pixi-ship build, SIF"
     steps: tuple[str, ...] = (COLD, WARM, CHANGED, AGAIN)
+    pushes: bool = False
 
     def forget(self) -> None:
         """Remove the cache."""
@@ -112,7 +116,10 @@ class Sif:
         return (self.node,)
 
 
-def _build(version: Version, depot: Depot, cache: Path, target: str) -> Command:
+def _build(
+    version: Version, depot: Depot, cache: Path, target: str, options: Sequence[str] = ()
+) -> Command:
     words: list[str | Path] = [sys.executable, "-m", "pixi_ship", "build", "--quiet"]
     words += ["--workspace", version.workspace, "--cache-dir", cache, "--to", target]
+    words += options
     return Command((*words, "--base", f"docker://{depot.address}/{BASE_NAME}"), os.environ)

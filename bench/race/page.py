@@ -35,6 +35,7 @@ def write_page(results: Results, page: Path) -> None:
     )
     page.write_text(text)
     page.with_suffix(".svg").write_text(picture(results))
+    results.write(page.with_suffix(".json"))
 
 
 def _facts(results: Results) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`python -m bench race [--runs N] [--environment NAME] [--again] [--page FILE]`: the race.
+"""`python -m bench race [--runs N] [--workspace NAME] [--afresh] [--page FILE]`: the race.
 
 Each contender takes each environment from the lock to a registry or a directory, and nodes get it
 from there: cold, warm, after one changed package, and again. Every finished course is saved at
@@ -22,7 +22,7 @@ from bench.measure import Surroundings, use_two_cores
 from bench.options import parser
 from bench.race import pixi
 from bench.race.archive import Archive, UnpackingNode, ensure_packer
-from bench.race.contender import Contender
+from bench.race.contender import COLD, Contender
 from bench.race.course import go_through
 from bench.race.definition import CopyNode, Definition
 from bench.race.dockerfile import Dockerfile, PodmanNode, podman_at
@@ -30,7 +30,7 @@ from bench.race.environments import ENVIRONMENTS, Environment, versions
 from bench.race.facts import facts
 from bench.race.ours import Layers, PullNode, Sif
 from bench.race.page import write_page
-from bench.race.result import Results
+from bench.race.result import Case, Results, Seen
 from bench.race.table import show
 from bench.registry.clients import found
 from bench.workspaces import DATA, ensure_data
@@ -75,8 +75,9 @@ def main(words: Sequence[str]) -> None:
                 for each in _field(podman, scratch)
                 if arguments.contender in each.name and results.rounds(name, each.name) < rounds
             ]
-            _round(ENVIRONMENTS[name], field, scratch, layout, results)
-            results.write(arguments.output)
+            for seen in _round(ENVIRONMENTS[name], field, scratch, layout, results):
+                results.add(seen)
+                results.write(arguments.output)
     show(results)
     print(f"written to {arguments.output}")
     shutil.rmtree(arguments.scratch, ignore_errors=True)
@@ -88,22 +89,22 @@ def _round(
     scratch: Path,
     layout: Path,
     results: Results,
-) -> None:
-    """Let each go through once."""
+) -> Iterator[list[tuple[Case, Seen]]]:
+    """Let each go through once, and give what was seen of it."""
     if not field:
         return
     scratch.mkdir(parents=True, exist_ok=True)
     both = versions(environment, scratch)
-    surroundings = Surroundings()
     for contender in field:
+        surroundings = Surroundings()
         surroundings.look()
         seen = []
         for case, each in go_through(environment, contender, both, scratch, layout):
             seen.append((case, each))
             print(f"{case}  {each.wall:.1f} s, {each.moved / 1e6:.1f} MB", file=sys.stderr)
-        results.add(seen)
-    surroundings.look()
-    results.surroundings.append(surroundings.to_json())
+        surroundings.look()
+        results.surroundings.append(surroundings.to_json())
+        yield seen
     shutil.rmtree(scratch)
 
 
@@ -119,5 +120,9 @@ def _field(podman: Podman, scratch: Path) -> Iterator[Contender]:
         yield Definition(inside, CopyNode(node))
     yield Archive(scratch / "archive", UnpackingNode(scratch / "unpacked"))
     yield Layers(scratch / "cache", (pulling, PullNode(node)) if apptainer else (pulling,))
+    yield Layers(
+        *(scratch / "plain-cache", (), "pixi-ship build --no-compile, registry", (COLD,)),
+        options=("--no-compile",),
+    )
     if apptainer:
         yield Sif(scratch / "sif-cache", CopyNode(node))

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from packaging.utils import canonicalize_name
+
 from pixi_ship.errors import SourceError
 from pixi_ship.fetch.archives import Archives
 from pixi_ship.lock.model import PypiPackage, PypiSource
@@ -151,7 +153,7 @@ def _refuse_not_isolated(selection: Selection) -> None:
     """Raise SourceError for what Pixi builds with the environment's own packages at hand."""
     named = selection.workspace.pypi_options(selection.environment.name).not_isolated
     for source in selection.environment.sources:
-        if named is None or source.name in {each.lower().replace("_", "-") for each in named}:
+        if named is None or source.name in {canonicalize_name(each) for each in named}:
             raise SourceError(
                 f"building {source.name}: the manifest's no-build-isolation wants the "
                 "environment's own packages at hand, and builds here are isolated",

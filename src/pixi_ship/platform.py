@@ -39,9 +39,35 @@ _PLATFORMS = {
 }
 
 
+_MACHINES = {"64": "x86_64", "32": "i686"}  # conda's word → that of uname(2), where they differ
+
+
 def is_shippable(subdir: str) -> bool:
     """Whether images can be made for this conda subdir."""
     return subdir in _PLATFORMS
+
+
+def marker_variables(platform: Platform, python: str) -> dict[str, str]:
+    """Every variable of environment markers, for CPython of a version on a platform.
+
+    What is left out would be taken from the machine that asks. Source: PyPA "Dependency
+    specifiers", environment markers.
+    """
+    word = platform.subdir.partition("-")[2]
+    return {
+        "extra": "",
+        "implementation_name": "cpython",
+        "implementation_version": python,
+        "os_name": "posix",
+        "platform_machine": _MACHINES.get(word, word),
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": python,
+        "python_version": ".".join(python.split(".")[:2]),
+        "sys_platform": "linux",
+    }
 
 
 def platform_of_machine(machine: str) -> str:

@@ -11,13 +11,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from pixi_ship.attest.component import Component, Kind
-from pixi_ship.platform import Platform
+from pixi_ship.platform import Platform, marker_variables
 
 # The name at the start of a match spec, behind the channel that it may insist on.
 _SPEC_NAME = re.compile(r"\s*(?:\S+::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 _PYPI = "pkg:pypi/"
 # What ``uname -m`` says; only where it differs from conda's word.
-_MACHINES = {"64": "x86_64", "32": "i686"}
 
 Dependencies = Mapping[str, tuple[str, ...]]
 
@@ -37,7 +36,7 @@ def depends_on(
         if each.kind is Kind.CONDA:
             edges[each.ref] |= _answers(map(_spec_name, each.requires), conda)
     if python is not None:
-        _follow_wheels(components, _marker_environment(platform, python), edges)
+        _follow_wheels(components, marker_variables(platform, python), edges)
     return {ref: tuple(sorted(needed - {ref})) for ref, needed in edges.items()}
 
 
@@ -135,21 +134,3 @@ def _holds(marker: Marker | None, environment: Mapping[str, str], extras: set[st
         return any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
     except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
         return True
-
-
-def _marker_environment(platform: Platform, python: str) -> dict[str, str]:
-    """Every variable that markers know, so that none is taken from this machine (PEP 508)."""
-    word = platform.subdir.partition("-")[2]
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": python,
-        "os_name": "posix",
-        "platform_machine": _MACHINES.get(word, word),
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": python,
-        "python_version": ".".join(python.split(".")[:2]),
-        "sys_platform": "linux",
-    }

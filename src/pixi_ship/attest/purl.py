@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote, urlsplit
 
+from packaging.utils import canonicalize_name
+
 from pixi_ship.digest import Digest
 from pixi_ship.lock.model import CondaPackage, PypiPackage, PypiSource, SourceKind
 from pixi_ship.redaction import redacted
@@ -54,7 +56,7 @@ def pypi_purl(package: PypiPackage) -> str:
     elsewhere = location if location and not _PYPI_FILE.search(location) else None
     return purl(
         "pypi",
-        _pypi_name(package.name),
+        canonicalize_name(package.name),
         package.version,
         download_url=elsewhere,
         vcs_url=_vcs_url(package.source) if package.source else None,
@@ -91,7 +93,7 @@ def _provided(text: str, version: str) -> str | None:
     kind, name, own_version = found.groups()
     if kind != "pypi":
         return found[0]
-    return purl(kind, _pypi_name(unquote(name)), unquote(own_version or "") or version)
+    return purl(kind, canonicalize_name(unquote(name)), unquote(own_version or "") or version)
 
 
 def image_purl(
@@ -123,10 +125,6 @@ def remote_location(location: str) -> str | None:
     A path says nothing to others, and much about the machine the lock was made on.
     """
     return redacted(location) if location.startswith(_REMOTE) and _has_host(location) else None
-
-
-def _pypi_name(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _has_host(location: str) -> bool:

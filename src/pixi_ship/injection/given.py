@@ -13,6 +13,7 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from rattler.exceptions import InvalidPackageNameError, InvalidVersionError
 
 from pixi_ship.cache import Cache
@@ -183,10 +184,10 @@ def _wheel(archive: Path, file_name: str, sha256: str, size: int) -> PypiPackage
         )
     name, version = matched["name"], matched["version"]
     found = str(_wheel_metadata(archive, file_name, name, version)["Name"] or "")
-    if normalized(found) != normalized(name):
+    if canonicalize_name(found) != canonicalize_name(name):
         raise PackageError(file_name, f"its METADATA names {found!r}")
     return PypiPackage(
-        name=normalized(name),
+        name=canonicalize_name(name),
         version=version,
         location=file_name,
         file_name=file_name,
@@ -222,11 +223,3 @@ def _wheel_metadata(archive: Path, file_name: str, name: str, version: str) -> M
     if len(text) > _MAX_METADATA:
         raise PackageError(file_name, f"{member} has more than {_MAX_METADATA} bytes")
     return BytesHeaderParser().parsebytes(text)
-
-
-def normalized(name: str) -> str:
-    """A PyPI name as all spellings of it are compared.
-
-    Source: packaging.python.org, "Names and normalization".
-    """
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from packaging.utils import canonicalize_name
+
 from pixi_ship.cache import Cache
 from pixi_ship.digest import digest_file
 from pixi_ship.injection.fit import InjectionError, listed
-from pixi_ship.injection.given import conda_package, described, normalized
+from pixi_ship.injection.given import conda_package, described
 from pixi_ship.lock.model import (
     CondaPackage,
     LockedEnvironment,
@@ -156,11 +158,11 @@ def _wheels(
     """The locked sources of PyPI that are installed, and not as a mere pointer to their source."""
     if python is None or not environment.sources:
         return [], []
-    names = {normalized(each.name) for each in environment.sources}
+    names = {canonicalize_name(each.name) for each in environment.sources}
     installed = find_wheels(prefix, python.site_packages, names)
     found, notes = [], []
     for source in environment.sources:
-        wheel = installed.get(normalized(source.name))
+        wheel = installed.get(canonicalize_name(source.name))
         if wheel is None:
             notes.append(f"{source.name} is not installed in {prefix.root}: built from its source")
         elif wheel.is_editable:

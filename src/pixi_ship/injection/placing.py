@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pixi_ship.injection.given import normalized
+from packaging.utils import canonicalize_name
+
 from pixi_ship.lock.model import (
     CondaPackage,
     LockedEnvironment,
@@ -61,13 +62,13 @@ def _wheel(
 ) -> tuple[LockedEnvironment, str | None]:
     """As :func:`_conda`."""
     for source in environment.sources:
-        if normalized(source.name) == package.name:
+        if canonicalize_name(source.name) == package.name:
             sources = tuple(each for each in environment.sources if each is not source)
             wheel = replace(package, source=source)
             return replace(environment, sources=sources, pypi=(*environment.pypi, wheel)), ""
     wheels = list(environment.pypi)
     for index, old in enumerate(wheels):
-        if normalized(old.name) == package.name:
+        if canonicalize_name(old.name) == package.name:
             wheels[index] = replace(package, source=old.source)
             return replace(environment, pypi=tuple(wheels)), str(old)
     wheels.append(package)

@@ -21,9 +21,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pixi_ship.lock.model import CondaPackage, LockedEnvironment
+from pixi_ship.platform import marker_variables, platform_of
 
 _PURL = re.compile(r"pkg:pypi/([^@?#]+)")
-_MACHINES = {"64": "x86_64", "32": "i686"}  # conda's word → that of ``uname -m``
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +109,8 @@ def _applies(requirement: Requirement, environment: LockedEnvironment, python: s
     if requirement.marker is None:
         return True
     try:
-        return requirement.marker.evaluate(_variables(environment.platform.subdir, python))
+        return requirement.marker.evaluate(
+            marker_variables(platform_of(environment.platform.subdir), python)
+        )
     except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
         return True
-
-
-def _variables(subdir: str, python: str) -> dict[str, str]:
-    """All that markers know, since what is left out would be taken from this machine."""
-    word = subdir.partition("-")[2]
-    return {
-        "extra": "",
-        "implementation_name": "cpython",
-        "implementation_version": python,
-        "os_name": "posix",
-        "platform_machine": _MACHINES.get(word, word),
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": python,
-        "python_version": ".".join(python.split(".")[:2]),
-        "sys_platform": "linux",
-    }

@@ -42,7 +42,6 @@ _MAX_SIZE = 8 << 30  # bytes of all members
 _MAX_METADATA = 16 << 20  # bytes
 _MAX_LIBRARY = 2 << 30  # bytes of a compiled file
 _TIME = (1980, 1, 1, 0, 0, 0)
-_PLATFORM = re.compile(r"(?:linux|manylinux(?:\d+|_\d+_\d+))_(?P<machine>\w+)\Z")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}\.whl\Z")
 _UNSIGNED = ("RECORD.jws", "RECORD.p7s")  # signatures of the RECORD that is replaced
 

@@ -49,8 +49,6 @@ def made_again(builder: Builder, base: StoredImage, machine: Machine) -> Expecte
     """
     selection, options, cache = builder.selection, builder.options, builder.cache
     facts = base_facts(base, cache, selection.glibc_requirements)
-    if facts is None:
-        raise AssertionError("a base that may be read is read")
     check_base(selection, base, facts)
     merged = builder.merged(afresh=True)
     recipes = recipes_for(builder, merged)
