@@ -176,6 +176,9 @@ def main() -> None:
     hooking.set_defaults(run=shell_hook)
     arguments = parser.parse_args()
     arguments.run(arguments)
+    sys.stdout.flush()
+    # Rattler's threads may still let go of Python's state while Python ends, which aborts it.
+    os._exit(0)
 
 
 if __name__ == "__main__":
