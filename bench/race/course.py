@@ -65,12 +65,13 @@ class _Course:
 
     def arrive(self, step: str, version: Version, depot: Depot) -> Iterator[tuple[Case, Seen]]:
         """Have each kind of node get a version and import from it."""
-        script = f"import {self.environment.imports}"
         for node in self.contender.nodes():
             if step == FIRST:
                 node.forget()
             before = depot.served()
-            sample, disk = _measure(node.command(version, depot, script), self.scratch)
+            sample, disk = _measure(
+                node.command(version, depot, self.environment.script), self.scratch
+            )
             # What came by no registry was copied whole.
             size = self.contender.size(version, depot)
             moved = depot.served() - before or size

@@ -49,7 +49,7 @@ class CopyNode:
         """Copy, and run."""
         sif = depot.files / f"{version.tag}.sif"
         copied = self.inside.folder / f"{version.tag}.sif"
-        words = ("bash", "-c", _RUN, "-", sif, copied, f"import os; {script}")
+        words = ("bash", "-c", _RUN, "-", sif, copied, script)
         return self.inside.command(words, (depot.files,))
 
 

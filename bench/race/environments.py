@@ -11,11 +11,21 @@ from bench.workspaces import MEASURED, with_changed_package
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A workspace of the test channel. imports: what a job's first line of Python imports."""
+    """A workspace of the test channel. imports: what a job's first line of Python imports.
+
+    libraries: what is loaded before, from the prefix: wheels look for it in the system alone.
+    """
 
     name: str
     contents: str
     imports: str
+    libraries: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        """What a job begins with."""
+        loads = "".join(f"; ctypes.CDLL(f'{{sys.prefix}}/lib/{each}')" for each in self.libraries)
+        return f"import ctypes, sys{loads}; import {self.imports}"
 
     @property
     def workspace(self) -> Path:
@@ -23,12 +33,13 @@ class Environment:
         return MEASURED / self.name
 
 
+_CXX = ("libgcc_s.so.1", "libstdc++.so.6")
 ENVIRONMENTS = {
     each.name: each
     for each in (
         Environment("few", "20 packages", "requests, yaml"),
-        Environment("arrays", "numpy, scipy, pandas", "pandas, scipy.stats"),
-        Environment("large", "PyTorch for CPUs, scikit-learn, Arrow, pandas", "torch"),
+        Environment("arrays", "numpy, scipy, pandas", "pandas, scipy.stats", _CXX),
+        Environment("large", "PyTorch for CPUs, scikit-learn, Arrow, pandas", "torch", _CXX),
         Environment("crowd", "500 packages, 100,000 files", "greet, crowd_000, json, ssl"),
     )
 }

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from .conda_package import CondaPackage, Entry, File
 from .recipes.python import SERIES, SITE_PACKAGES
-from .tools import pip_download
+from .tools import compiler_library, pip_download
 from .wheels import Wheel
 
 FEW: tuple[str, ...] = (
@@ -35,12 +35,18 @@ LEARNING = {
 }
 """`import torch, pandas, sklearn, pyarrow` works with these."""
 
+RUNTIME = "libstdcxx"
+"""What compiled wheels expect of the system; they look for it there and not in a prefix."""
+
 REQUIREMENTS = {**{name: name for name in (*FEW, *ARRAYS)}, **LEARNING}
 """What is fetched; the dependencies among these packages are not recorded."""
 
 
 def write_packages(channel: Path) -> None:
     channel.mkdir(parents=True, exist_ok=True)
+    libraries = ("libgcc_s.so.1", "libstdc++.so.6")
+    entries: list[Entry] = [File(f"lib/{each}", compiler_library(each)) for each in libraries]
+    CondaPackage(RUNTIME, "1.0", entries, summary="What C++ needs").write(channel)
     with TemporaryDirectory(dir=channel) as scratch:
         for name, requirement in REQUIREMENTS.items():
             (wheel,) = pip_download(Path(scratch) / name, requirement)

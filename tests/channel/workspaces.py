@@ -142,8 +142,8 @@ def _measured(name: str, packages: Iterable[str]) -> Workspace:
 
 LARGE = (
     _measured("few", large.FEW),
-    _measured("arrays", large.ARRAYS),
-    _measured("large", large.LEARNING),
+    _measured("arrays", (large.RUNTIME, *large.ARRAYS)),
+    _measured("large", (large.RUNTIME, *large.LEARNING)),
     _measured("crowd", crowd.NAMES),
 )
 
