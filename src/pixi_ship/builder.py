@@ -38,6 +38,8 @@ from pixi_ship.tree import Entry, File, Tree
 # Kinds of notes in the cache: how packages share the prefix, and what each one writes.
 MERGE, PATHS = "merge", "paths"
 
+# A byte of an archive of sources takes as long as so many of one of libraries (SymPy, PyTorch).
+_COMPILING = 30
 _MAX_ACTIVATION_FILE = 1 << 20
 _ACTIVATION = ("etc/conda/activate.d/", "etc/conda/env_vars.d/")
 
@@ -220,8 +222,8 @@ class Builder:
             pool = stack.enter_context(
                 ThreadPoolExecutor(self.options.workers, thread_name_prefix="layer")
             )
-            # The largest first, so that it does not run alone at the end.
-            order = sorted(missing, key=lambda recipe: -recipe.archive_size)
+            # The longest first, so that it does not run alone at the end.
+            order = sorted(missing, key=lambda recipe: -self._work(recipe, merged))
             futures = {
                 recipe.key: pool.submit(self._make_one, recipe, merged, compilers)
                 for recipe in order
@@ -236,6 +238,15 @@ class Builder:
                 self.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+
+    def _work(self, recipe: LayerRecipe, merged: Merge) -> int:
+        """How long a layer takes, as bytes of archives from which nothing has to be compiled."""
+        compiles = self.selection.interpreter is not None
+        return sum(
+            merged.sizes[index]
+            * (_COMPILING if compiles and _without_bytecode(self.selection.packages[index]) else 1)
+            for index in recipe.members
+        )
 
     def _make_one(self, recipe: LayerRecipe, merged: Merge, compilers: Compilers) -> KnownLayer:
         return self.store(recipe, self.tree(recipe, merged, compilers.get()))
@@ -357,6 +368,13 @@ def layer_note(recipe: LayerRecipe, known: KnownLayer) -> dict[str, object]:
         "activation": dict(known.activation),
         "packages": list(recipe.names),
     }
+
+
+def _without_bytecode(package: LockedPackage) -> bool:
+    """Whether it is for all versions of Python, as what has no code of a machine usually is."""
+    if isinstance(package, CondaPackage):
+        return package.subdir == "noarch"
+    return package.file_name.endswith("-none-any.whl")
 
 
 def recipes_for(builder: Builder, merged: Merge | None) -> tuple[LayerRecipe, ...]:
