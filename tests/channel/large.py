@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import configparser
+import importlib.util
+import marshal
+import posixpath
+import struct
+import sys
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .conda_package import CondaPackage, Entry, File
+from .conda_package import TIMESTAMP, CondaPackage, Entry, File
 from .recipes.python import SERIES, SITE_PACKAGES
 from .tools import compiler_library, pip_download
 from .wheels import Wheel
@@ -54,23 +62,51 @@ def write_packages(channel: Path) -> None:
 
 
 def _repack(wheel: Wheel, unpacked: Path) -> CondaPackage:
+    """As conda-forge has it: noarch where it is Python alone, else with its bytecode inside."""
     with zipfile.ZipFile(wheel.path) as archive:
         archive.extractall(unpacked)
-        members = sorted(archive.infolist(), key=lambda member: member.filename)
-    entries: list[Entry] = [
-        File(
-            f"{SITE_PACKAGES}/{member.filename}",
-            unpacked / member.filename,
-            0o755 if member.external_attr >> 16 & 0o100 else 0o644,
-        )
-        for member in members
-        if not member.is_dir() and ".data/" not in member.filename
-    ]
+        members = [each for each in archive.infolist() if not each.is_dir()]
+    pure = not any(".so" in Path(member.filename).suffixes for member in members)
+    root = "site-packages" if pure else SITE_PACKAGES
+    entries: list[Entry] = []
+    for member in sorted(members, key=lambda member: member.filename):
+        if ".data/" not in member.filename:
+            mode = 0o755 if member.external_attr >> 16 & 0o100 else 0o644
+            entries.append(File(f"{root}/{member.filename}", unpacked / member.filename, mode))
     return CondaPackage(
         wheel.name,
         wheel.version.replace("+", "_"),
-        entries,
-        build=f"py{SERIES.replace('.', '')}_0",
-        depends=[f"python {SERIES}.*"],
+        entries if pure else [*entries, *_bytecode(entries)],
+        build="pyh0000000_0" if pure else f"py{SERIES.replace('.', '')}_0",
+        subdir="noarch" if pure else "linux-64",
+        noarch="python" if pure else None,
+        depends=["python" if pure else f"python {SERIES}.*"],
+        entry_points=_entry_points(unpacked) if pure else [],
         summary=f"Repacked from the wheel of {wheel.name}",
     )
+
+
+def _bytecode(entries: list[Entry]) -> Iterator[File]:
+    """What conda-build adds for one Python: every source compiled, valid by the time of it."""
+    for entry in entries:
+        if not isinstance(entry, File) or not entry.path.endswith(".py"):
+            continue
+        with entry.open() as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                code = compile(file.read(), entry.path, "exec", dont_inherit=True, optimize=0)
+            except (SyntaxError, ValueError):  # templates, and tests of other Pythons
+                continue
+        header = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, TIMESTAMP, entry.size)
+        folder, name = posixpath.split(entry.path)
+        cached = f"{name.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+        yield File(f"{folder}/__pycache__/{cached}", header + marshal.dumps(code))
+
+
+def _entry_points(unpacked: Path) -> list[str]:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment]  # names keep their capitals
+    parser.read(unpacked.glob("*.dist-info/entry_points.txt"))
+    if not parser.has_section("console_scripts"):
+        return []
+    return [f"{name} = {function}" for name, function in parser.items("console_scripts")]
