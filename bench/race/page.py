@@ -8,14 +8,24 @@ from pathlib import Path
 from bench.race.contender import CHANGED, COLD, UPDATE
 from bench.race.environments import ENVIRONMENTS
 from bench.race.plot import picture
-from bench.race.result import Case, Results, Seen
+from bench.race.result import Case, Results
 from bench.race.table import BUILDS, NODES, arrivals, builds
 
 DOCKERFILE, DEFINITION = "Dockerfile, buildah", "definition, apptainer build"
 ARCHIVE = "prefix, conda-pack"
 LAYERS, SIF = "pixi-ship build, registry", "pixi-ship build, SIF"
+PLAIN = "pixi-ship build --no-compile, registry"
 PODMAN = "podman pull and run"
-_PAIRS = ((DOCKERFILE, LAYERS), (DEFINITION, SIF), (ARCHIVE, LAYERS))
+_PAIRS = ((DOCKERFILE, LAYERS), (DOCKERFILE, PLAIN), (DEFINITION, SIF), (ARCHIVE, LAYERS))
+# Everything that can be lost: its name, its unit, and what it is called.
+_VALUES: tuple[tuple[str, str, str], ...] = (
+    ("wall", "s", "time"),
+    ("cpu", "s", "processor time"),
+    ("memory", "MB", "memory"),
+    ("disk", "MB", "disk"),
+    ("moved", "MB", "bytes moved"),
+    ("size", "MB", "size"),
+)
 
 _TEMPLATE = Path(__file__).with_name("performance.md")
 
@@ -65,7 +75,7 @@ def _ratios(results: Results) -> Iterator[str]:
                 _ratio(results, [Case(environment, step, each) for each in (theirs, ours)], name)
                 for step, name in ((COLD, "wall"), (CHANGED, "wall"), (CHANGED, "moved"))
             ]
-            if theirs == DOCKERFILE:
+            if (theirs, ours) == (DOCKERFILE, LAYERS):
                 both = [Case(environment, UPDATE, each, PODMAN) for each in (theirs, ours)]
                 cells.append(_ratio(results, both, "moved"))
             rows.append((environment, f"{theirs} → {ours}", *cells, *[""] * (4 - len(cells))))
@@ -74,7 +84,7 @@ def _ratios(results: Results) -> Iterator[str]:
 
 def _ratio(results: Results, both: Sequence[Case], name: str) -> str:
     """How many times as much the first is."""
-    theirs, ours = (results.median(case, lambda seen: _value(seen, name)) for case in both)
+    theirs, ours = (results.median(case, name) for case in both)
     if theirs is None or not ours:
         return ""
     ratio = theirs / ours
@@ -82,16 +92,16 @@ def _ratio(results: Results, both: Sequence[Case], name: str) -> str:
 
 
 def _losses(results: Results) -> list[str]:
-    """Every case in which another contender of the same step was better, by name."""
+    """Every case in which another contender of the same step was better, and in what."""
     found: list[str] = []
     for case in results.runs:
-        if not case.contender.startswith("pixi-ship"):
-            continue
         for other in results.runs:
-            if other.contender.startswith("pixi-ship") or not _comparable(case, other):
-                continue
-            for name, unit in (("wall", "s"), ("moved", "MB"), ("size", "MB")):
-                found += _loss(results, case, other, name, unit)
+            if _comparable(case, other) and (lost := "; ".join(_lost(results, case, other))):
+                node = f" ({case.node})" if case.node else ""
+                found.append(
+                    f"- {case.environment}, {case.step}: {case.contender}{node} "
+                    f"against {other.contender}: {lost}"
+                )
     return found
 
 
@@ -99,25 +109,19 @@ def _comparable(case: Case, other: Case) -> bool:
     """Whether both did the same; of nodes, whether both had an image or both a file."""
     return (case.environment, case.step) == (other.environment, other.step) and (
         (case.contender, other.contender)
-        in ((LAYERS, DOCKERFILE), (SIF, DEFINITION), (LAYERS, ARCHIVE))
+        in ((LAYERS, DOCKERFILE), (PLAIN, DOCKERFILE), (SIF, DEFINITION), (LAYERS, ARCHIVE))
     )
 
 
-def _loss(results: Results, case: Case, other: Case, name: str, unit: str) -> Iterator[str]:
-    ours, theirs = (results.median(each, lambda seen: _value(seen, name)) for each in (case, other))
-    if ours is None or theirs is None or ours <= theirs * 1.02:
-        return
-    scale = 1e6 if unit == "MB" else 1
-    word = {"wall": "time", "moved": "bytes moved", "size": "size"}[name]
-    yield (
-        f"- {case.environment}, {case.step}, {word}: {case.contender}"
-        f"{f' ({case.node})' if case.node else ''} {ours / scale:.1f} {unit}, "
-        f"{other.contender} {theirs / scale:.1f} {unit}"
-    )
-
-
-def _value(seen: Seen, name: str) -> float:
-    return float(getattr(seen, name))
+def _lost(results: Results, case: Case, other: Case) -> Iterator[str]:
+    """Where the second is better than the first, by more than a fiftieth."""
+    for name, unit, word in _VALUES:
+        if name == "size" and case.step != COLD:
+            continue  # as large as that of the cold build
+        scale = 1e6 if unit == "MB" else 1
+        ours, theirs = ((results.median(each, name) or 0) / scale for each in (case, other))
+        if ours > theirs * 1.02 and f"{ours:.1f}" != f"{theirs:.1f}":
+            yield f"{word} {ours:.1f}, not {theirs:.1f} {unit}"
 
 
 def _load(results: Results) -> str:

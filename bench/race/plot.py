@@ -46,7 +46,7 @@ def _groups(results: Results) -> Iterator[tuple[str, Sequence[tuple[str, float]]
     for environment in dict.fromkeys(case.environment for case in results.runs):
         for step in _STEPS:
             rows = [
-                (case.contender, results.median(case, lambda seen: seen.wall) or 0.0)
+                (case.contender, results.median(case, "wall") or 0.0)
                 for case in results.runs
                 if case == Case(environment, step, case.contender)
             ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Results:
         ]
         return min(found, default=0)
 
-    def median(self, case: Case, value: Callable[[Seen], float]) -> float | None:
-        """The middle of a case's runs; None where it was not run."""
+    def median(self, case: Case, name: str) -> float | None:
+        """The middle of what a case's runs have as ``name``; None where it was not run."""
         runs: Sequence[Seen] = self.runs.get(case, ())
-        return statistics.median(map(value, runs)) if runs else None
+        return statistics.median(float(getattr(each, name)) for each in runs) if runs else None

@@ -75,8 +75,7 @@ def _median(values: Sequence[float]) -> float:
 
 def _middle(results: Results, case: Case, name: str) -> float:
     """Of a number of bytes, in megabytes."""
-    found = results.median(case, lambda seen: float(getattr(seen, name)))
-    return (found or 0) / 1e6
+    return (results.median(case, name) or 0) / 1e6
 
 
 def _megabytes(number: float) -> str:
