@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import importlib.util
 import marshal
 import posixpath
@@ -15,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .conda_package import TIMESTAMP, CondaPackage, Entry, File
+from .recipes import python
 from .recipes.python import SERIES, SITE_PACKAGES
 from .tools import compiler_library, pip_download
 from .wheels import Wheel
@@ -55,6 +57,9 @@ def write_packages(channel: Path) -> None:
     libraries = ("libgcc_s.so.1", "libstdc++.so.6")
     entries: list[Entry] = [File(f"lib/{each}", compiler_library(each)) for each in libraries]
     CondaPackage(RUNTIME, "1.0", entries, summary="What C++ needs").write(channel)
+    for package in python.packages():
+        entries = [*package.entries, *_bytecode(package.entries)]
+        dataclasses.replace(package, entries=entries).write(channel)
     with TemporaryDirectory(dir=channel) as scratch:
         for name, requirement in REQUIREMENTS.items():
             (wheel,) = pip_download(Path(scratch) / name, requirement)
