@@ -5,6 +5,7 @@ Where we mean to differ, the test says how and why.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import struct
 import tarfile
@@ -233,3 +234,37 @@ def test_a_compiler_adds_bytecode_and_changes_nothing_else(
     assert not any("broken_syntax" in path for path in added)
     rest = {path: node for path, node in with_bytecode.items() if path not in added}
     assert not unexplained(theirs, rest)
+
+
+@pytest.mark.parametrize("order", [("n.py", "n.pyc"), ("n.pyc", "n.py")], ids=" ".join)
+def test_shipped_bytecode_of_a_relocated_source_is_made_anew(
+    order: tuple[str, str], tmp_path: Path, channel_data: TestData
+) -> None:
+    """As conda-forge's python ships that of `_sysconfigdata`, wherever it lies in the archive."""
+    interpreter = probe_interpreter("python3.11")
+    if interpreter is None:
+        pytest.skip("there is no python3.11 to compile with")
+    root = "lib/python3.11/site-packages"
+    compiled = f"{root}/__pycache__/n.cpython-311.pyc"
+    placed = {"n.py": f"{root}/n.py", "n.pyc": compiled}
+    # So many that what is compiled is not all waited for at the end.
+    between = [file(f"share/{number}", b"x" * 100_000) for number in range(100)]
+    content = {"n.py": b"HOME = '%s'\n" % HERE, "n.pyc": TIMED_PYC}
+    first, last = (file(placed[each], content[each]) for each in order)
+    rows = [row(placed["n.py"], mode="text"), row(compiled, mode="binary")]
+    rows += [row(member.name) for member, _ in between]
+    found = package(tmp_path, paths_json(*rows), [first, *between, last], depends=["python 3.11.*"])
+    lock = trees.locked([found, *channel_data.records("python")], tmp_path)
+    with Compiler(interpreter) as compiler:
+        prefix = trees.ours(lock, compiler)
+        source = prefix[placed["n.py"]].content
+        again = compiler.compile(source, f"{trees.PREFIX}/{placed['n.py']}")
+    assert HERE not in source
+    assert prefix[compiled].content == again
+    (record,) = (
+        each.record
+        for each in prefix.values()
+        if each.kind == "record" and each.record["name"] == "by-hand"
+    )
+    (listed,) = (each for each in record["paths_data"]["paths"] if each["_path"] == compiled)
+    assert listed["sha256_in_prefix"] == hashlib.sha256(prefix[compiled].content).hexdigest()

@@ -181,6 +181,8 @@ class _Link:
         return self._placement.moved.get(target, target)
 
     def _member(self, row: PathsEntry, member: Member) -> Iterator[Entry | Later]:
+        if self._is_stale_bytecode(row.path):
+            return  # compiled anew from the relocated source, which came before it or comes yet
         if row.path in self._done:
             raise PackageError(self._name, f"the archive holds {row.path!r} twice")
         if row.path_type == "directory" and member.kind != "directory":
@@ -189,8 +191,6 @@ class _Link:
                 f"info/paths.json says {row.path!r} is a directory, "
                 f"in the archive it is a {member.kind}",
             )
-        if self._is_stale_bytecode(row.path):
-            return  # compiled anew from the relocated source
         target = self._target(row.path)
         placed = self._placed(target)
         if placed is None or target in self._commands:
