@@ -194,3 +194,21 @@ def _told(want: Node | None, have: Node | None) -> str:
         ]
         return "\n    ".join(rows)
     return f"{want!r:.600} got {have!r:.600}"
+
+
+def besides_bytecode(plain: Prefix, compiled: Prefix) -> list[str]:
+    """One line for each path that a compiler changed, other than by adding bytecode."""
+    added = {path for path in compiled.keys() - plain.keys() if source_path(path) in compiled}
+
+    def unlist(document: dict[str, Any], _: Prefix) -> None:
+        rows = document["paths_data"]["paths"]
+        document["paths_data"]["paths"] = [row for row in rows if row["_path"] not in added]
+        document["files"] = [path for path in document["files"] if path not in added]
+
+    want = _records(unlist)(plain)
+    have = _without_empty_directories(_records(unlist)(_without(*added)(compiled)))
+    return [
+        f"{path}, with bytecode: want {_told(want.get(path), have.get(path))}"
+        for path in sorted(want.keys() | have.keys())
+        if want.get(path) != have.get(path)
+    ]

@@ -16,7 +16,7 @@ import pytest
 import rattler
 
 from pixi_ship.errors import PackageError
-from pixi_ship.prefix.bytecode import Compiler, probe_interpreter
+from pixi_ship.prefix.bytecode import Compiler
 
 from ..conftest import TestData
 from . import trees
@@ -219,14 +219,12 @@ def test_archives_that_are_not_what_they_say_are_refused(
 
 
 def test_a_compiler_adds_bytecode_and_changes_nothing_else(
-    cache: Path, tmp_path: Path, channel_data: TestData
+    cache: Path, tmp_path: Path, channel_data: TestData, compiler: Compiler | None
 ) -> None:
-    interpreter = probe_interpreter("python3.11")
-    if interpreter is None:
+    if compiler is None:
         pytest.skip("there is no python3.11 to compile with")
     lock = trees.locked(channel_data.records("python", "edge"), tmp_path)
-    with Compiler(interpreter) as compiler:
-        with_bytecode = trees.ours(lock, compiler)
+    with_bytecode = trees.ours(lock, compiler)
     theirs = trees.rattlers(lock, cache)
     added = {path for path in with_bytecode.keys() - theirs.keys() if path.endswith(".pyc")}
     assert len(added) > 100
@@ -238,11 +236,10 @@ def test_a_compiler_adds_bytecode_and_changes_nothing_else(
 
 @pytest.mark.parametrize("order", [("n.py", "n.pyc"), ("n.pyc", "n.py")], ids=" ".join)
 def test_shipped_bytecode_of_a_relocated_source_is_made_anew(
-    order: tuple[str, str], tmp_path: Path, channel_data: TestData
+    order: tuple[str, str], tmp_path: Path, channel_data: TestData, compiler: Compiler | None
 ) -> None:
     """As conda-forge's python ships that of `_sysconfigdata`, wherever it lies in the archive."""
-    interpreter = probe_interpreter("python3.11")
-    if interpreter is None:
+    if compiler is None:
         pytest.skip("there is no python3.11 to compile with")
     root = "lib/python3.11/site-packages"
     compiled = f"{root}/__pycache__/n.cpython-311.pyc"
@@ -255,10 +252,9 @@ def test_shipped_bytecode_of_a_relocated_source_is_made_anew(
     rows += [row(member.name) for member, _ in between]
     found = package(tmp_path, paths_json(*rows), [first, *between, last], depends=["python 3.11.*"])
     lock = trees.locked([found, *channel_data.records("python")], tmp_path)
-    with Compiler(interpreter) as compiler:
-        prefix = trees.ours(lock, compiler)
-        source = prefix[placed["n.py"]].content
-        again = compiler.compile(source, f"{trees.PREFIX}/{placed['n.py']}")
+    prefix = trees.ours(lock, compiler)
+    source = prefix[placed["n.py"]].content
+    again = compiler.compile(source, f"{trees.PREFIX}/{placed['n.py']}")
     assert HERE not in source
     assert prefix[compiled].content == again
     (record,) = (

@@ -161,6 +161,7 @@ def _in_tar(tar: tarfile.TarFile) -> Prefix:
         else:
             content = tar.extractfile(member)
             assert content is not None
+            assert name not in found, f"{name} comes twice"
             found[name] = _file(name, member.mode, content.read())
     return found
 
