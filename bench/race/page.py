@@ -107,10 +107,8 @@ def _losses(results: Results) -> list[str]:
 
 def _comparable(case: Case, other: Case) -> bool:
     """Whether both did the same; of nodes, whether both had an image or both a file."""
-    return (case.environment, case.step) == (other.environment, other.step) and (
-        (case.contender, other.contender)
-        in ((LAYERS, DOCKERFILE), (PLAIN, DOCKERFILE), (SIF, DEFINITION), (LAYERS, ARCHIVE))
-    )
+    same = (case.environment, case.step) == (other.environment, other.step)
+    return same and (other.contender, case.contender) in _PAIRS
 
 
 def _lost(results: Results, case: Case, other: Case) -> Iterator[str]:

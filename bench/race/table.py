@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -64,13 +65,9 @@ def _of(
 
 def _times(runs: Sequence[Seen]) -> Iterator[str]:
     walls = sorted(each.wall for each in runs)
-    yield f"{_median(walls):.1f}"
+    yield f"{statistics.median(walls):.1f}"
     yield f"{walls[0]:.1f}-{walls[-1]:.1f}"
-    yield f"{_median(sorted(each.cpu for each in runs)):.1f}"
-
-
-def _median(values: Sequence[float]) -> float:
-    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+    yield f"{statistics.median(each.cpu for each in runs):.1f}"
 
 
 def _middle(results: Results, case: Case, name: str) -> float:
