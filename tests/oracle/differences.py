@@ -108,12 +108,18 @@ def _stale_bytecode(prefix: Prefix) -> Prefix:
                 if (source := source_path(path)) and "prefix_placeholder" in rows.get(source, ())
             }
 
+    return _unlisted(stale)(prefix)
+
+
+def _unlisted(gone: set[str]) -> Callable[[Prefix], Prefix]:
+    """Drop paths, and their rows in the records."""
+
     def unlist(document: dict[str, Any], _: Prefix) -> None:
         rows = document["paths_data"]["paths"]
-        document["paths_data"]["paths"] = [row for row in rows if row["_path"] not in stale]
-        document["files"] = [path for path in document["files"] if path not in stale]
+        document["paths_data"]["paths"] = [row for row in rows if row["_path"] not in gone]
+        document["files"] = [path for path in document["files"] if path not in gone]
 
-    return _records(unlist)(_without(*stale)(prefix))
+    return lambda prefix: _records(unlist)(_without(*gone)(prefix))
 
 
 DIFFERENCES = (
@@ -177,11 +183,7 @@ def unexplained(theirs: Prefix, ours: Prefix) -> list[str]:
     """One line for each path where the two still differ once all rules are applied."""
     want = intended(theirs)
     have = _without_empty_directories(_records(_sorted_rows)(ours))
-    return [
-        f"{path}: want {_told(want.get(path), have.get(path))}"
-        for path in sorted(want.keys() | have.keys())
-        if want.get(path) != have.get(path)
-    ]
+    return _unequal(want, have)
 
 
 def _told(want: Node | None, have: Node | None) -> str:
@@ -199,16 +201,13 @@ def _told(want: Node | None, have: Node | None) -> str:
 def besides_bytecode(plain: Prefix, compiled: Prefix) -> list[str]:
     """One line for each path that a compiler changed, other than by adding bytecode."""
     added = {path for path in compiled.keys() - plain.keys() if source_path(path) in compiled}
+    want, have = (_unlisted(added)(each) for each in (plain, compiled))
+    return _unequal(want, _without_empty_directories(have))
 
-    def unlist(document: dict[str, Any], _: Prefix) -> None:
-        rows = document["paths_data"]["paths"]
-        document["paths_data"]["paths"] = [row for row in rows if row["_path"] not in added]
-        document["files"] = [path for path in document["files"] if path not in added]
 
-    want = _records(unlist)(plain)
-    have = _without_empty_directories(_records(unlist)(_without(*added)(compiled)))
+def _unequal(want: Prefix, have: Prefix) -> list[str]:
     return [
-        f"{path}, with bytecode: want {_told(want.get(path), have.get(path))}"
+        f"{path}: want {_told(want.get(path), have.get(path))}"
         for path in sorted(want.keys() | have.keys())
         if want.get(path) != have.get(path)
     ]
