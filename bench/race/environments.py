@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,12 @@ class Environment:
     def workspace(self) -> Path:
         """Where its manifest and lock lie."""
         return MEASURED / self.name
+
+    def packages(self) -> str:
+        """A digest of the archives in its lock: runs with equal ones are runs of the same."""
+        lock = (self.workspace / "pixi.lock").read_text()
+        archives = sorted(re.findall(r"^ +sha256: (\w+)$", lock, re.MULTILINE))
+        return hashlib.sha256("\n".join(archives).encode()).hexdigest()
 
 
 _CXX = ("libgcc_s.so.1", "libstdc++.so.6")

@@ -38,11 +38,15 @@ class Seen:
 
 @dataclass(slots=True)
 class Results:
-    """All runs by case, in the order in which they were first seen."""
+    """All runs by case, in the order in which they were first seen.
+
+    packages: by environment, the digest of the archives that its lock names.
+    """
 
     runs: dict[Case, list[Seen]] = field(default_factory=dict)
     surroundings: list[Mapping[str, object]] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path) -> Results:
@@ -53,7 +57,8 @@ class Results:
         runs = {
             Case(**row["case"]): [Seen(**each) for each in row["runs"]] for row in document["rows"]
         }
-        return cls(runs, document["surroundings"], document["facts"])
+        packages = document.get("packages", {})
+        return cls(runs, document["surroundings"], document["facts"], packages)
 
     def write(self, file: Path) -> None:
         """Replace the file."""
@@ -61,11 +66,30 @@ class Results:
             {"case": asdict(case), "runs": [asdict(each) for each in runs]}
             for case, runs in self.runs.items()
         ]
-        document = {"facts": self.facts, "surroundings": self.surroundings, "rows": rows}
+        document = {
+            "facts": self.facts,
+            "packages": self.packages,
+            "surroundings": self.surroundings,
+            "rows": rows,
+        }
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(".tmp")
         unfinished.write_text(json.dumps(document, indent=1) + "\n")
         unfinished.replace(file)
+
+    def learn(self, facts: Mapping[str, str]) -> None:
+        """Take in what is said of the machine now, beside what was said of it before."""
+        for name, value in facts.items():
+            known = self.facts.get(name, "").split("; ")
+            self.facts[name] = "; ".join(filter(None, dict.fromkeys([*known, value])))
+
+    def hold_to(self, environment: str, packages: str) -> None:
+        """Forget the runs of an environment if they were of other packages."""
+        if self.packages.setdefault(environment, packages) != packages:
+            self.packages[environment] = packages
+            self.runs = {
+                case: runs for case, runs in self.runs.items() if case.environment != environment
+            }
 
     def add(self, seen: Iterable[tuple[Case, Seen]]) -> None:
         """Take a round in."""

@@ -67,7 +67,9 @@ def main(words: Sequence[str]) -> None:
         podman.forget()
         layout = arguments.scratch / "pixi"
         pixi.write_image(podman, layout)
-        results.facts |= facts(podman, arguments.scratch)
+        results.learn(facts(podman, arguments.scratch))
+        for name in chosen:
+            results.hold_to(name, ENVIRONMENTS[name].packages())
         for name in (name for _ in range(rounds) for name in chosen):
             scratch = arguments.scratch / name
             field = [
