@@ -80,8 +80,8 @@ class Results:
     def learn(self, facts: Mapping[str, str]) -> None:
         """Take in what is said of the machine now, beside what was said of it before."""
         for name, value in facts.items():
-            known = self.facts.get(name, "").split("; ")
-            self.facts[name] = "; ".join(filter(None, dict.fromkeys([*known, value])))
+            known = self.facts.get(name, "").split(" · ")
+            self.facts[name] = " · ".join(filter(None, dict.fromkeys([*known, value])))
 
     def hold_to(self, environment: str, packages: str) -> None:
         """Forget the runs of an environment if they were of other packages."""
