@@ -255,10 +255,7 @@ class Builder:
         """Write a layer into the cache, note it by its key, and send it on its way."""
         with self.cache.temporary() as file:
             written = write_layer(tree, file.write, self.options.compression, self._packed)
-            file.flush()
-            blob = self.cache.blob(written.digest)
-            blob.parent.mkdir(parents=True, exist_ok=True)
-            blob.parent.joinpath(file.name).replace(blob)
+            self.cache.keep(file, self.cache.blob(written.digest))
         known = _known(written, tree.seen)
         with self.cache.writing(self.cache.layer(recipe.key, "tree")) as listing:
             listing.write("".join(f"{row}\n" for row in written.listing).encode())

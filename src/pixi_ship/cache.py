@@ -123,9 +123,13 @@ class Cache:
         """A new file that becomes ``path`` when the block ends well, and vanishes otherwise."""
         with self.temporary() as file:
             yield file
-            file.flush()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Path(file.name).replace(path)
+            self.keep(file, path)
+
+    def keep(self, file: BinaryIO, path: Path) -> None:
+        """Let a file of :meth:`temporary` become ``path``."""
+        file.flush()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(file.name).replace(path)
 
     @contextmanager
     def temporary(self) -> Iterator[BinaryIO]:

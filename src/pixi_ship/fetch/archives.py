@@ -128,10 +128,8 @@ class Archives:
                     hint=_HINT_LOCAL,
                 ) from error
             sha256 = writer.finish()
-            file.flush()
             target = self.cache.archive(sha256)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Path(file.name).replace(target)
+            self.cache.keep(file, target)
         if not identity.startswith("sha256-"):
             self.cache.write_note("archives", identity, {"sha256": sha256})
         self._checked.add(sha256)

@@ -84,10 +84,7 @@ def kept(path: Path, cache: Cache) -> str:
     """Copy a file into the cache's archives; returns its sha256 in hex."""
     with path.open("rb") as source, cache.temporary() as file:
         digest, _ = copy_hashing(source, file.write)
-        file.flush()
-        target = cache.archive(digest.hex)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Path(file.name).replace(target)
+        cache.keep(file, cache.archive(digest.hex))
     return digest.hex
 
 

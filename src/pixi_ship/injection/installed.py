@@ -80,9 +80,7 @@ def _stored(
         sha256 = digest_file(path).hex
         package = described(path, name, sha256)
         if write:
-            target = cache.archive(sha256)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+            cache.keep(file, cache.archive(sha256))
     return package
 
 

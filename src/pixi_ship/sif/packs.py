@@ -107,10 +107,7 @@ class Packs:
         with self._cache.temporary() as file:
             hashing = HashingWriter(file.write)
             pack = pack_layer(layer, hashing.write, self.compression)
-            file.flush()
-            target = self._cache.blob(hashing.digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.parent.joinpath(file.name).replace(target)
+            self._cache.keep(file, self._cache.blob(hashing.digest))
         document = {**pack_to_json(pack), "digest": str(hashing.digest)}
         self._cache.write_note(PACK, key, document)
         return KeptPack(pack, self._blob(hashing.digest, pack.size), False)

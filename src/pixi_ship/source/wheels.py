@@ -123,9 +123,7 @@ def _kept(source: PypiSource, workshop: Workshop, identity: Identity, built: Bui
         file.flush()
         path = Path(file.name)
         sha256, size = digest_file(path).hex, path.stat().st_size
-        target = cache.archive(sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
+        cache.keep(file, cache.archive(sha256))
     known: dict[str, object] = {
         "glibc": facts.glibc,
         "libraries": list(facts.libraries),
