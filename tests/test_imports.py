@@ -32,6 +32,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "requirement": frozenset({"errors", "lock"}),
     "fetch": BASICS | {"cache", "lock"},
     "package": WAIST | {"tar_stream"},
+    "repack": WAIST | {"package"},
     "prefix": WAIST | {"tar_stream", "lock", "fetch", "package"},
     "sandbox": BASICS,
     "source": WAIST
@@ -185,7 +186,7 @@ def chain(start: str, goals: frozenset[str]) -> list[str] | None:
     ("rooms", "goals"),
     [
         ({"layer", "oci"}, {"lock", "package", "prefix", "fetch", "recipe"}),
-        ({"prefix", "package"}, {"layer", "oci", "recipe"}),
+        ({"prefix", "package", "repack"}, {"layer", "oci", "recipe"}),
         ({"recipe"}, {"lock", "package", "prefix", "fetch", "layer", "oci", "cache"}),
         ({"tree"}, set(ALLOWED) - {"tree"}),
     ],

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixi_ship.package.repack_placeholder import (
+from pixi_ship.prefix.placeholder import replace_binary, replace_text
+from pixi_ship.repack.placeholder import (
     NotRestored,
     restored_binary,
     restored_shebangs,
     restored_texts,
 )
-from pixi_ship.prefix.placeholder import replace_binary, replace_text
 
 PLACEHOLDER = b"/build/" + b"_placehold" * 4
 PREFIX = b"/home/me/env"

@@ -11,9 +11,9 @@ import rattler
 
 from pixi_ship.package.archive import CondaArchive
 from pixi_ship.package.metadata import read_metadata
-from pixi_ship.package.repack import repack_conda
-from pixi_ship.package.repack_prefix import InstalledPrefix
-from pixi_ship.package.repack_record import read_records
+from pixi_ship.repack.conda import repack_conda
+from pixi_ship.repack.prefix import InstalledPrefix
+from pixi_ship.repack.record import read_records
 
 from ..conftest import TestData
 from ..oracle.by_hand import record

@@ -20,11 +20,11 @@ from pixi_ship.lock.model import (
     LockedPackage,
     Obstacle,
 )
-from pixi_ship.package.repack import repack_conda
-from pixi_ship.package.repack_prefix import InstalledPrefix
-from pixi_ship.package.repack_record import InstalledRecord, read_records
-from pixi_ship.package.repack_wheel import InstalledWheel, find_wheels, repack_wheel
 from pixi_ship.prefix.python import PythonInfo
+from pixi_ship.repack.conda import repack_conda
+from pixi_ship.repack.prefix import InstalledPrefix
+from pixi_ship.repack.record import InstalledRecord, read_records
+from pixi_ship.repack.wheel import InstalledWheel, find_wheels, repack_wheel
 
 
 def installed_packages(

@@ -28,8 +28,8 @@ from packaging.utils import canonicalize_name
 
 from pixi_ship.digest import BLOCK
 from pixi_ship.errors import PackageError
-from pixi_ship.package.repack_file import Changed, Search
-from pixi_ship.package.repack_prefix import InstalledPrefix
+from pixi_ship.repack.file import Changed, Search
+from pixi_ship.repack.prefix import InstalledPrefix
 from pixi_ship.tree import checked_path, readable_mode
 
 _MAX_DOCUMENT = 256 << 20  # bytes of a RECORD

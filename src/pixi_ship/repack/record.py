@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pixi_ship.errors import PackageError
 from pixi_ship.package.metadata import FileMode, PrefixPlaceholder
-from pixi_ship.package.repack_prefix import InstalledPrefix
+from pixi_ship.repack.prefix import InstalledPrefix
 from pixi_ship.tree import checked_path
 
 _MAX_RECORD = 256 << 20  # bytes

@@ -25,9 +25,9 @@ import zstandard
 
 from pixi_ship.errors import PackageError
 from pixi_ship.package.metadata import EntryPoint
-from pixi_ship.package.repack_file import Changed, RestoredFile, restored_file
-from pixi_ship.package.repack_prefix import InstalledPrefix
-from pixi_ship.package.repack_record import InstalledRecord, InstalledRow
+from pixi_ship.repack.file import Changed, RestoredFile, restored_file
+from pixi_ship.repack.prefix import InstalledPrefix
+from pixi_ship.repack.record import InstalledRecord, InstalledRow
 
 _LEVEL = 3
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest there is

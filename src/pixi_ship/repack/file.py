@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pixi_ship.digest import BLOCK, copy_hashing
 from pixi_ship.errors import PackageError
 from pixi_ship.package.metadata import FileMode, PrefixPlaceholder
-from pixi_ship.package.repack_placeholder import (
+from pixi_ship.repack.placeholder import (
     NotRestored,
     restored_binary,
     restored_shebangs,
     restored_texts,
 )
-from pixi_ship.package.repack_prefix import InstalledPrefix
-from pixi_ship.package.repack_record import InstalledRecord, InstalledRow
+from pixi_ship.repack.prefix import InstalledPrefix
+from pixi_ship.repack.record import InstalledRecord, InstalledRow
 from pixi_ship.tree import readable_mode
 
 MAX_TEXT_FILE = 256 << 20  # bytes; a text file is restored in memory
