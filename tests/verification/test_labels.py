@@ -105,6 +105,7 @@ def options(**changed: object) -> str:
         options(bytecode=["cpython"]),
         options(bytecode=""),
         options(bytecode="cpython-27 2.7.18 03f30d0a"),
+        options(link_scripts=["nobody"]),
     ],
 )
 def test_options_that_no_build_had(case: Case, tmp_path: Path, text: str) -> None:

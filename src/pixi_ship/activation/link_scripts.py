@@ -54,13 +54,18 @@ class LinkScript:
     path: str
 
 
-def link_scripts(selection: Selection, merged: Merge, names: Sequence[str]) -> list[LinkScript]:
-    """The scripts of the packages named, in link order; raises UsageError for a name without."""
-    having = {
+def all_link_scripts(selection: Selection, merged: Merge) -> dict[str, LinkScript]:
+    """The scripts by the names of their packages, in link order."""
+    return {
         package.name: LinkScript(index, package, merged.link_scripts[package.file_name])
         for index, package in enumerate(selection.environment.conda)
         if package.file_name in merged.link_scripts
     }
+
+
+def link_scripts(selection: Selection, merged: Merge, names: Sequence[str]) -> list[LinkScript]:
+    """The scripts of the packages named, in link order; raises UsageError for a name without."""
+    having = all_link_scripts(selection, merged)
     for name in names:
         if name not in having:
             raise UsageError(

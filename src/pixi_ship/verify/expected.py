@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pixi_ship.activation.link_layer import link_recipe, link_tree
+from pixi_ship.activation.link_scripts import all_link_scripts
 from pixi_ship.activation.runner import ScriptRunner
 from pixi_ship.assembly import base_facts, check_base, configure, workroom
 from pixi_ship.builder import Builder, Compilers, recipes_for
@@ -17,7 +18,9 @@ from pixi_ship.layer.tar import TarWriter
 from pixi_ship.layering import LayerRecipe
 from pixi_ship.machine import Machine
 from pixi_ship.oci.stored import StoredImage
+from pixi_ship.prefix.merge import Merge
 from pixi_ship.project_layer import project_layer
+from pixi_ship.selection import Options, Selection
 from pixi_ship.tree import Tree
 from pixi_ship.verification.contents import Node, noted
 from pixi_ship.verification.layers import MadeLayer
@@ -51,6 +54,7 @@ def made_again(builder: Builder, base: StoredImage, machine: Machine) -> Expecte
     facts = base_facts(base, cache, selection.glibc_requirements)
     check_base(selection, base, facts)
     merged = builder.merged(afresh=True)
+    options = _with_scripts_there(options, selection, merged)
     recipes = recipes_for(builder, merged)
     scripts: dict[str, str] = {}
     with ExitStack() as stack:
@@ -80,6 +84,13 @@ def made_again(builder: Builder, base: StoredImage, machine: Machine) -> Expecte
     diff_ids = [str(each) for each in _diff_ids(base, layers)]
     config = {**configuration.config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     return Expected(base, tuple(layers), config, configuration.labels)
+
+
+def _with_scripts_there(options: Options, selection: Selection, merged: Merge) -> Options:
+    """The options without the link scripts that no package has: no build can have run them."""
+    having = all_link_scripts(selection, merged)
+    names = tuple(name for name in options.run_link_scripts if name in having)
+    return replace(options, run_link_scripts=names)
 
 
 def _diff_ids(base: StoredImage, layers: Sequence[MadeLayer]) -> tuple[Digest, ...]:
