@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixi_ship.layer.split import MAX_LAYERS, SOLO_SIZE, Unit, split
+from pixi_ship.layer.split import MAX_GROUPS, MAX_LAYERS, SOLO_SIZE, Unit, split
 
 
 @st.composite
@@ -37,6 +37,17 @@ def test_the_order_of_units_does_not_matter(
 ) -> None:
     shuffled = chance.sample(found, len(found))
     assert split(shuffled, budget) == split(found, budget)
+
+
+@given(units())
+def test_big_packages_lie_below_small_ones(found: list[Unit]) -> None:
+    if sum(unit.size >= SOLO_SIZE for unit in found) > MAX_LAYERS - MAX_GROUPS:
+        return  # those that are left over share groups with small ones
+    small = [
+        all(found[member].size < SOLO_SIZE for member in layer)
+        for layer in split(found, MAX_LAYERS)
+    ]
+    assert small == sorted(small)
 
 
 @given(units(), budgets, st.data())

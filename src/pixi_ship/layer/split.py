@@ -28,7 +28,8 @@ class Unit:
 def split(units: Sequence[Unit], max_layers: int) -> tuple[tuple[int, ...], ...]:
     """Spread units over at most ``max_layers`` layers; each member comes exactly once.
 
-    Layers come in a stable order: solo ones by name, then groups. Members keep their order.
+    Layers come in a stable order: big packages by name, small ones with a layer of their own by
+    name, then groups. Members keep their order.
     """
     if max_layers < 1:
         raise ValueError(f"max_layers is {max_layers}, want at least 1")
@@ -40,7 +41,9 @@ def split(units: Sequence[Unit], max_layers: int) -> tuple[tuple[int, ...], ...]
         big = [unit for unit in by_size if unit.size >= SOLO_SIZE][: max_layers - groups]
         chosen = {unit.members for unit in big}
         solo, rest = big, [unit for unit in units if unit.members not in chosen]
-    layers = [unit.members for unit in sorted(solo, key=lambda unit: unit.name)]
+    # Podman and containerd lay anew, from what they have, whatever lies above a changed layer.
+    solo.sort(key=lambda unit: (unit.size < SOLO_SIZE, unit.name))
+    layers = [unit.members for unit in solo]
     if rest:
         bins: dict[int, list[int]] = {}
         for unit in rest:
