@@ -6,6 +6,7 @@
 set -eu
 
 # command:package[,package]
+# netavark gives containers their network through iptables, and its package does not ask for it.
 # Not charliecloud as a whole: that brings Docker and its service.
 wanted="
 podman:podman
@@ -13,6 +14,7 @@ runc:runc
 crun:crun
 conmon:conmon
 netavark:netavark
+iptables:iptables
 buildah:buildah
 skopeo:skopeo
 umoci:umoci
