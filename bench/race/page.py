@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.race.contender import CHANGED, COLD, UPDATE
@@ -31,7 +32,8 @@ _TEMPLATE = Path(__file__).with_name("performance.md")
 
 
 def write_page(results: Results, page: Path) -> None:
-    """The page, the picture and the numbers, beside one another."""
+    """The page, the picture and the numbers, beside one another; environments from few on."""
+    results = _in_order(results)
     text = _TEMPLATE.read_text().format(
         dockerfile=DOCKERFILE,
         definition=DEFINITION,
@@ -46,6 +48,13 @@ def write_page(results: Results, page: Path) -> None:
     page.write_text(text)
     page.with_suffix(".svg").write_text(picture(results))
     results.write(page.with_suffix(".json"))
+
+
+def _in_order(results: Results) -> Results:
+    """One environment after the other, whichever was measured first."""
+    order = list(ENVIRONMENTS)
+    runs = sorted(results.runs.items(), key=lambda each: order.index(each[0].environment))
+    return replace(results, runs=dict(runs))
 
 
 def _facts(results: Results) -> Iterator[str]:
